@@ -1,0 +1,288 @@
+"""The `labelloop` command: reads the command line, calls what does the work, and shows what came of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from labelloop import __version__
+from labelloop.errors import LabelLoopError, RequestError
+from labelloop.settings import Settings, get_settings
+
+app = typer.Typer(
+    name="labelloop",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    help="A Label Studio ML backend for text: pre-annotates every task with no labels given, and learns from every one.",
+    epilog="Settings come from LABELLOOP_* variables or labelloop.toml; `labelloop doctor` shows and checks them.",
+)
+out = Console()
+err = Console(stderr=True)
+
+ConfigOption = Annotated[Path, typer.Option("--config", help="The label config, an XML file.", show_default=False)]
+ProjectOption = Annotated[
+    str, typer.Option("--project", "-p", help="The project's id or its exact title.", show_default=False)
+]
+FileArgument = Annotated[Path, typer.Argument(help="JSONL, a JSON list, or CSV.", show_default=False)]
+
+
+def main() -> None:
+    """The entry point: an error that LabelLoop foresaw becomes one message and an exit code, never a traceback."""
+    try:
+        app()
+    except LabelLoopError as error:
+        err.print(f"[bold red]Error:[/] {escape(error.message)}", highlight=False)
+        if error.remedy:
+            err.print(f"[bold]What to do:[/] {escape(error.remedy)}", highlight=False)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        err.print("Stopped.")
+        raise SystemExit(130) from None
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"labelloop {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and stop.")
+    ] = False,
+) -> None:
+    """Holds the options that stand before a command."""
+
+
+def bar() -> Progress:
+    """A progress bar on the error stream, so that the output stays clean for pipes."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=err, transient=False)
+
+
+def _log(settings: Settings) -> None:
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+# Running
+
+
+@app.command(rich_help_panel="Run")
+def up(
+    port: Annotated[
+        int | None, typer.Option(help="Port of the web process. [default: 9090]", show_default=False)
+    ] = None,
+) -> None:
+    """Run everything: Redis (embedded, unless one is configured), web, worker and trainer. Ctrl-C stops all."""
+    from labelloop.processes import StoppedError, Supervisor
+    from labelloop.up import add_services
+
+    settings = get_settings().model_copy(update={"port": port} if port else {})
+    with Supervisor(settings.data_dir / "log", report=lambda line: err.print(f"  {escape(line)}")) as supervisor:
+        try:
+            settings = add_services(supervisor, settings, report=lambda line: err.print(f"  {escape(line)} …"))
+        except StoppedError:
+            return
+        out.print(f"[green]LabelLoop runs[/] at {settings.backend_url} (logs: {settings.data_dir / 'log'})")
+        out.print("Connect a project, with everything: [bold]labelloop connect --project … --url … --token …[/]")
+        out.print("Or make an address to paste into Settings > Model: [bold]labelloop key[/]")
+        out.print("Ctrl-C stops it.")
+        supervisor.wait()
+        err.print("Stopping …")
+
+
+@app.command(rich_help_panel="Run")
+def serve() -> None:
+    """Run the web process alone (gunicorn). It needs a Redis and, to answer, a worker."""
+    from labelloop.app import serve as run
+
+    run(get_settings())
+
+
+@app.command(rich_help_panel="Run")
+def worker() -> None:
+    """Run one worker: it keeps the models warm and scores what waits. One per GPU or per machine."""
+    from labelloop.scoring.worker import run
+
+    settings = get_settings()
+    _log(settings)
+    run(settings)
+
+
+@app.command(rich_help_panel="Run")
+def trainer() -> None:
+    """Run the trainer: refreshes are done in it, apart from the workers, so that memory returns afterwards."""
+    from labelloop.scoring.worker import run
+
+    settings = get_settings()
+    _log(settings)
+    run(settings, queues=("refresh",))
+
+
+@app.command(rich_help_panel="Run")
+def demo(
+    check: Annotated[
+        bool, typer.Option("--check", help="Verify every prediction, stop everything, exit 0 or 1.")
+    ] = False,
+) -> None:
+    """Start everything with a real Label Studio and a project of customer messages, pre-annotated. Ctrl-C stops all."""
+    from labelloop.demo.demo import run
+
+    raise typer.Exit(run(get_settings(), check=check))
+
+
+# Label Studio
+
+
+@app.command(rich_help_panel="Label Studio")
+def connect(
+    project: ProjectOption,
+    url: Annotated[str, typer.Option(help="Label Studio's address. [default: LABELLOOP_LABEL_STUDIO_URL]")] = "",
+    token: Annotated[
+        str, typer.Option(help="A personal access token or legacy token. [default: LABELLOOP_LABEL_STUDIO_TOKEN]")
+    ] = "",
+    backend_url: Annotated[
+        str, typer.Option(help="How Label Studio reaches LabelLoop. [default: http://localhost:9090]")
+    ] = "",
+    keep_sampling: Annotated[bool, typer.Option(help="Leave the order of tasks as it is.")] = False,
+    no_preannotate: Annotated[bool, typer.Option(help="Connect only.")] = False,
+) -> None:
+    """Connect a project: key, webhook, settings, all checked; then pre-annotate every task. Safe to repeat."""
+    from labelloop.connect import connect as run
+    from labelloop.learning.store import Store
+
+    settings = get_settings()
+    _log(settings)
+    url, token = url or settings.label_studio_url, token or settings.label_studio_token.get_secret_value()
+    if not url or not token:
+        raise RequestError(
+            f"{'--url' if not url else '--token'} is missing.",
+            "Give both: --url http://localhost:8080 --token <personal access token> "
+            "(in Label Studio: the account menu, Account & Settings, Personal Access Token).",
+        )
+    store = Store(settings.store_url)
+    store.migrate()
+    connected = run(
+        settings,
+        store,
+        project=project,
+        url=url,
+        token=token,
+        backend_url=backend_url or None,
+        keep_sampling=keep_sampling,
+        report=lambda line: out.print(f"  [green]✓[/] {escape(line)}", highlight=False),
+    )
+    if not no_preannotate:
+        _push(settings, store, connected.connection.id)
+
+
+@app.command(rich_help_panel="Label Studio")
+def preannotate(
+    project: ProjectOption,
+    url: Annotated[str, typer.Option(help="Label Studio's address, where two servers have such a project.")] = "",
+) -> None:
+    """Pre-annotate every task of a connected project. Safe to interrupt and to repeat: no task is done twice."""
+    from labelloop.learning.store import Store
+
+    settings = get_settings()
+    _log(settings)
+    store = Store(settings.store_url)
+    store.migrate()
+    connection = store.find_connection(project, url)
+    if connection is None:
+        known = ", ".join(f"{one.project_id} ({one.title or one.server_url})" for one in store.connections()) or "none"
+        raise RequestError(
+            f"No connected project is called '{project}'.", f"Connected: {known}. See `labelloop connect`."
+        )
+    _push(settings, store, connection.id)
+
+
+def _push(settings: Settings, store: object, connection_id: int) -> None:
+    """Starts a push and shows its progress."""
+    raise NotImplementedError
+
+
+@app.command(rich_help_panel="Label Studio")
+def key() -> None:
+    """Make an address to paste into Label Studio's Settings > Model. It fits one project: the first that uses it."""
+    from labelloop.learning.store import Store
+
+    settings = get_settings()
+    store = Store(settings.store_url)
+    store.migrate()
+    out.print(f"{settings.backend_url}/k/{store.new_key()}", highlight=False, soft_wrap=True)
+    err.print(
+        "Paste it as the Backend URL. It gives predictions when Label Studio asks for them; ordering by uncertainty and "
+        "whole-project pre-annotation need `labelloop connect` with a token.",
+        highlight=False,
+    )
+
+
+# Files
+
+
+@app.command(rich_help_panel="Files")
+def predict(
+    file: FileArgument,
+    config: ConfigOption,
+    out_file: Annotated[Path | None, typer.Option("--out", help="Write here instead of to the screen.")] = None,
+) -> None:
+    """Pre-annotate a file, offline: task data or Label Studio tasks in, importable tasks with predictions out."""
+    from labelloop import offline
+
+    settings = get_settings()
+    logging.basicConfig(level=logging.WARNING)
+    schema = offline.read_schema(config)
+    items = offline.read_items(file)
+    _warn(items.problems)
+    with bar() as progress:
+        shown = progress.add_task("predicting", total=len(items.tasks))
+        predicted = offline.predict(items.tasks, schema, settings, lambda done: progress.advance(shown, done))
+    text = json.dumps(offline.importable(items.tasks, predicted), ensure_ascii=False, indent=1)
+    if out_file:
+        _write(out_file, text + "\n")
+    else:
+        sys.stdout.write(text + "\n")
+    empty = sum(all(answer.reason for answer in answers) for answers in predicted.answers)
+    err.print(
+        f"{len(items.tasks) - empty} of {len(items.tasks)} tasks predicted in {predicted.seconds:.1f} s "
+        f"as {predicted.version}" + (f"; written to {out_file}" if out_file else ""),
+        highlight=False,
+    )
+    _warn([f"control {name} is left to people: {reason}" for name, reason in schema.skipped.items()])
+    if empty:
+        first = next(answers[0] for answers in predicted.answers if all(answer.reason for answer in answers))
+        _warn([f"{empty} tasks have no prediction, for example: {first.reason}"])
+    if items.problems:
+        raise typer.Exit(3)
+
+
+def _warn(lines: list[str], most: int = 10) -> None:
+    for line in lines[:most]:
+        err.print(f"[yellow]![/] {escape(line)}", highlight=False)
+    if len(lines) > most:
+        err.print(f"[yellow]![/] … and {len(lines) - most} more")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RequestError(f"{path} cannot be written: {error.strerror}.") from None

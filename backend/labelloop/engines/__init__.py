@@ -1,0 +1,73 @@
+"""Pretrained models behind the verbs of the design. ``load`` is the one way in; torch is imported only there."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelloop.errors import ModelError
+from labelloop.settings import Settings
+
+Vectors = NDArray[np.float32]
+
+
+class Engine(Protocol):
+    """What the tasks ask of a pretrained model. Rows keep the order of ``texts``; no row depends on another."""
+
+    def rank(self, texts: Sequence[str], labels: Sequence[Sequence[str]]) -> Vectors:
+        """(n_texts, n_labels) similarity of each text to each label, given by one or more verbalizations."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """(n_texts, d) vectors of length 1."""
+        ...
+
+    def token_counts(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, special ones included: what its cost is measured by."""
+        ...
+
+    def windows(self, texts: Sequence[str]) -> list[int]:
+        """Into how many windows each text is cut to be read whole; 1 for a text that fits."""
+        ...
+
+
+Loader = Callable[[str, str, Settings], Engine]
+ENGINES: dict[str, Loader] = {}
+_warm: dict[tuple[str, ...], Engine] = {}
+_loading = threading.Lock()
+
+
+def engine(name: str) -> Callable[[Loader], Loader]:
+    """Registers a loader ``(model, revision, settings) -> Engine`` under ``name``."""
+
+    def register(loader: Loader) -> Loader:
+        ENGINES[name] = loader
+        return loader
+
+    return register
+
+
+def load(name: str, model: str, revision: str, settings: Settings) -> Engine:
+    """The engine with its weights in memory; the first call loads them, later ones return the same object.
+
+    Args:
+        name: a registered engine, e.g. "encoder".
+        model: "starter", a folder, or a Hugging Face id.
+        revision: what ``engines.identity.identify`` said of the model when the plan was made.
+
+    Raises:
+        ModelError: the engine is unknown, or the model is missing, unsafe, or no longer the one of ``revision``.
+    """
+    from labelloop.engines import encoder  # noqa: F401 - registers itself; here because it imports torch
+
+    if name not in ENGINES:
+        raise ModelError(f"There is no engine {name!r}.", f"Known engines: {', '.join(sorted(ENGINES))}.")
+    key = (name, model, revision, settings.device)
+    with _loading:
+        if key not in _warm:
+            _warm[key] = ENGINES[name](model, revision, settings)
+        return _warm[key]

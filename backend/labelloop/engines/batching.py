@@ -1,0 +1,39 @@
+"""How work is cut up: token windows for long texts, batches of similar length within a token budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+
+def batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Indices into ``lengths`` in batches, longest first, so that padding is small and memory peaks at once.
+
+    Args:
+        lengths: tokens of each text.
+        budget: most tokens of a batch, padding included. A longer text gets a batch of its own.
+    """
+    batch: list[int] = []
+    longest = 0
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if batch and (len(batch) + 1) * longest > budget:
+            yield batch
+            batch = []
+        if not batch:
+            longest = max(lengths[index], 1)
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def window_starts(length: int, size: int, overlap: int) -> list[int]:
+    """Where windows of ``size`` tokens begin so that they cover ``length`` tokens, each pair sharing >= ``overlap``.
+
+    They are spread evenly, so the last is as full as the others and no sentence is read in a scrap of its own.
+
+    >>> window_starts(10, 10, 2), window_starts(11, 10, 2), window_starts(26, 10, 2)
+    ([0], [0, 1], [0, 8, 16])
+    """
+    if length <= size:
+        return [0]
+    steps = -(-(length - size) // (size - overlap))
+    return [round(step * (length - size) / steps) for step in range(steps + 1)]

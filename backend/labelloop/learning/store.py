@@ -1,0 +1,334 @@
+"""The SQL store: connections and their keys, versions, and webhooks. SQLite by default, PostgreSQL by URL."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import create_engine, event, func, select, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+
+from labelloop.errors import KeyRefusedError, RequestError, SettingsError, StoreDownError
+from labelloop.learning.tables import ConnectionRow, EventRow, VersionRow, now
+from labelloop.words import Bundle
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One Label Studio project on one server. ``created_at`` is the project's, in Unix seconds."""
+
+    id: int
+    server_url: str
+    project_id: int | None
+    created_at: int | None
+    title: str
+    token: str
+    backend_id: int | None
+    label_config: str
+
+    def __repr__(self) -> str:  # a token must not reach a log by way of a traceback
+        return f"Connection(id={self.id}, server_url={self.server_url!r}, project_id={self.project_id})"
+
+
+@dataclass(frozen=True)
+class Version:
+    """One bundle under the name that predictions carry."""
+
+    id: int
+    connection_id: int
+    number: int
+    name: str
+    bundle: Bundle
+    skipped: dict[str, str]
+    created_at: datetime
+
+
+def hash_key(key: str) -> str:
+    """The form in which a key is stored. Keys are 256 random bits, so a plain hash is enough."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _connection(row: ConnectionRow) -> Connection:
+    return Connection(
+        row.id, row.server_url, row.project_id, row.created_at, row.title, row.token, row.backend_id, row.label_config
+    )
+
+
+def _version(row: VersionRow) -> Version:
+    bundle = Bundle.model_validate_json(json.dumps(row.bundle))
+    return Version(row.id, row.connection_id, row.number, row.name, bundle, dict(row.skipped), row.created_at)
+
+
+class Store:
+    """All that must survive. One object per process; methods are safe to call from many threads.
+
+    Every method raises StoreDownError while the database cannot be reached or stays locked.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._url = make_url(url)
+            if self._url.drivername in {"postgresql", "postgres"}:
+                self._url = self._url.set(drivername="postgresql+psycopg")
+            if self._url.drivername.startswith("sqlite") and self._url.database:
+                Path(self._url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.engine = create_engine(self._url, pool_pre_ping=not self._sqlite)
+        except (ArgumentError, NoSuchModuleError) as error:
+            raise SettingsError(
+                f"LABELLOOP_DATABASE_URL is not a database address: {error}.",
+                "Use sqlite:////folder/file.db or postgresql://user:password@host/database.",
+            ) from None
+        except OSError as error:
+            raise SettingsError(f"The store's folder cannot be made: {error}.", "Set LABELLOOP_DATA_DIR.") from None
+        if self._sqlite:
+            event.listen(self.engine, "connect", _prepare_sqlite)
+        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+
+    @property
+    def _sqlite(self) -> bool:
+        return self._url.drivername.startswith("sqlite")
+
+    @contextmanager
+    def _session(self) -> Iterator[Session]:
+        try:
+            with self._sessions() as session, session.begin():
+                yield session
+        except IntegrityError:
+            raise
+        except (OperationalError, DBAPIError) as error:
+            raise StoreDownError(
+                f"The store does not answer: {type(error.orig).__name__}: {error.orig}.",
+                "Check LABELLOOP_DATABASE_URL and the disk; `labelloop doctor` tests it.",
+            ) from error
+
+    def migrate(self) -> None:
+        """Brings the tables to the newest schema; does nothing where they are."""
+        from labelloop.learning.migrate import upgrade
+
+        try:
+            upgrade(self.engine)
+        except OperationalError as error:
+            raise StoreDownError(
+                f"The store does not answer: {error.orig}.",
+                "Check LABELLOOP_DATABASE_URL; `labelloop doctor` tests it.",
+            ) from error
+        if self._sqlite and self._url.database:
+            Path(self._url.database).chmod(0o600)  # it holds access tokens
+
+    def ping(self) -> None:
+        """Raises StoreDownError unless a query succeeds."""
+        with self._session() as session:
+            session.execute(text("SELECT 1"))
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    # Connections and keys
+
+    def new_key(self) -> str:
+        """Makes a connection that no project is bound to yet. Returns its key, in clear only here."""
+        return self.create_connection("", None, None, "", "")[1]
+
+    def create_connection(
+        self, server_url: str, project_id: int | None, created_at: int | None, title: str, token: str
+    ) -> tuple[Connection, str]:
+        """Adds a connection; returns it with its key, in clear only here."""
+        key = secrets.token_urlsafe(32)
+        with self._session() as session:
+            row = ConnectionRow(
+                key_hash=hash_key(key),
+                server_url=server_url.rstrip("/"),
+                project_id=project_id,
+                created_at=created_at,
+                title=title,
+                token=token,
+                bound_at=now() if project_id is not None else None,
+            )
+            session.add(row)
+            session.flush()
+            return _connection(row), key
+
+    def connection_of_key(self, key: str) -> Connection | None:
+        with self._session() as session:
+            row = session.scalar(select(ConnectionRow).where(ConnectionRow.key_hash == hash_key(key)))
+            return _connection(row) if row else None
+
+    def connection_of_project(self, project_id: int, created_at: int) -> Connection | None:
+        """The newest connection of a project, for servers that run without keys."""
+        with self._session() as session:
+            row = session.scalar(
+                select(ConnectionRow)
+                .where(ConnectionRow.project_id == project_id, ConnectionRow.created_at == created_at)
+                .order_by(ConnectionRow.id.desc())
+                .limit(1)
+            )
+            return _connection(row) if row else None
+
+    def bind(self, connection_id: int, project_id: int, created_at: int) -> Connection:
+        """Ties a key to the project that uses it first.
+
+        Raises:
+            KeyRefusedError: the key belongs to another project already.
+        """
+        with self._session() as session:
+            row = session.get(ConnectionRow, connection_id, with_for_update=not self._sqlite)
+            if row is None:
+                raise KeyRefusedError("This key has been removed.", "Make a new one with `labelloop key`.")
+            if row.project_id is None:
+                row.project_id, row.created_at, row.bound_at = project_id, created_at, now()
+            elif (row.project_id, row.created_at) != (project_id, created_at):
+                raise KeyRefusedError(
+                    "This address belongs to another project.",
+                    "Each project needs an address of its own: `labelloop connect` or `labelloop key` makes one.",
+                )
+            return _connection(row)
+
+    def connection(self, connection_id: int) -> Connection:
+        with self._session() as session:
+            row = session.get(ConnectionRow, connection_id)
+            if row is None:
+                raise RequestError(f"There is no connection {connection_id}.", "`labelloop status` lists them.")
+            return _connection(row)
+
+    def connections(self) -> list[Connection]:
+        """Every connection that a project is bound to, oldest first."""
+        with self._session() as session:
+            rows = session.scalars(
+                select(ConnectionRow).where(ConnectionRow.project_id.is_not(None)).order_by(ConnectionRow.id)
+            )
+            return [_connection(row) for row in rows]
+
+    def find_connection(self, project: str, server_url: str = "") -> Connection | None:
+        """The newest connection whose project has this id or title (on this server, where one is named).
+
+        Raises:
+            RequestError: several servers have such a project and none is named.
+        """
+        found = [
+            c
+            for c in self.connections()
+            if (str(c.project_id) == project or c.title == project)
+            and (not server_url or c.server_url == server_url.rstrip("/"))
+        ]
+        if len({(c.server_url, c.project_id) for c in found}) > 1:
+            where = ", ".join(sorted({f"{c.project_id} on {c.server_url or 'an unnamed server'}" for c in found}))
+            raise RequestError(
+                f"'{project}' means several projects: {where}.", "Name the server with --url, or use the id."
+            )
+        return found[-1] if found else None
+
+    def update_connection(self, connection_id: int, **columns: Any) -> Connection:
+        """Sets columns of ConnectionRow by name."""
+        with self._session() as session:
+            row = session.get(ConnectionRow, connection_id)
+            if row is None:
+                raise RequestError(f"There is no connection {connection_id}.")
+            for name, value in columns.items():
+                if name not in ConnectionRow.__table__.columns:
+                    raise TypeError(f"connections has no column {name!r}")
+                setattr(row, name, value)
+            return _connection(row)
+
+    # Versions
+
+    def serve(self, connection_id: int, bundle: Bundle, skipped: Mapping[str, str]) -> Version:
+        """Makes a bundle the champion: a bundle known already keeps its version, another gets the next number."""
+        try:
+            return self._serve(connection_id, bundle, skipped)
+        except IntegrityError:  # another process numbered a version in the same moment; now it is there to see
+            return self._serve(connection_id, bundle, skipped)
+
+    def _serve(self, connection_id: int, bundle: Bundle, skipped: Mapping[str, str]) -> Version:
+        with self._session() as session:
+            connection = session.get(ConnectionRow, connection_id)
+            if connection is None:
+                raise RequestError(f"There is no connection {connection_id}.")
+            row = session.scalar(
+                select(VersionRow).where(VersionRow.connection_id == connection_id, VersionRow.digest == bundle.digest)
+            )
+            if row is None:
+                last = session.scalar(
+                    select(func.max(VersionRow.number)).where(VersionRow.connection_id == connection_id)
+                )
+                number = (last or 0) + 1
+                row = VersionRow(
+                    connection_id=connection_id,
+                    number=number,
+                    name=bundle.version_name(number),
+                    digest=bundle.digest,
+                    bundle=bundle.model_dump(mode="json"),
+                    skipped=dict(skipped),
+                )
+                session.add(row)
+                session.flush()
+            row.skipped = dict(skipped)
+            connection.champion_id = row.id
+            return _version(row)
+
+    def champion(self, connection_id: int) -> Version | None:
+        """The version that serves, None before the first /setup."""
+        with self._session() as session:
+            row = session.scalar(
+                select(VersionRow)
+                .join(ConnectionRow, ConnectionRow.champion_id == VersionRow.id)
+                .where(ConnectionRow.id == connection_id)
+            )
+            return _version(row) if row else None
+
+    def versions(self, connection_id: int) -> list[Version]:
+        """All versions of a connection, oldest first."""
+        with self._session() as session:
+            rows = session.scalars(
+                select(VersionRow).where(VersionRow.connection_id == connection_id).order_by(VersionRow.number)
+            )
+            return [_version(row) for row in rows]
+
+    # Webhooks
+
+    def add_event(self, connection_id: int, action: str, body: Mapping[str, Any]) -> bool:
+        """Stores one webhook; it is on disk when this returns. False: the same event was stored before."""
+        canonical = f"{action}:{_canonical(body)}"
+        row = EventRow(
+            connection_id=connection_id,
+            action=action,
+            fingerprint=hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest(),
+            body=dict(body),
+        )
+        try:
+            with self._session() as session:
+                session.add(row)
+        except IntegrityError:
+            return False
+        return True
+
+    def events(self, connection_id: int, after_id: int = 0, limit: int = 1000) -> list[tuple[int, str, dict[str, Any]]]:
+        """(id, action, body) of the webhooks of a connection, in order of arrival."""
+        with self._session() as session:
+            rows = session.scalars(
+                select(EventRow)
+                .where(EventRow.connection_id == connection_id, EventRow.id > after_id)
+                .order_by(EventRow.id)
+                .limit(limit)
+            )
+            return [(row.id, row.action, dict(row.body)) for row in rows]
+
+
+def _canonical(body: Mapping[str, Any]) -> str:
+    return json.dumps(body, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    """WAL lets readers go on during a write; FULL has a commit on disk before it returns."""
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

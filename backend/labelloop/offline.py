@@ -1,0 +1,237 @@
+"""Works on files, without Redis or Label Studio: reads items, predicts, and scores against a gold column."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from labelloop.errors import ConfigError, ItemError, RequestError
+from labelloop.settings import Settings
+from labelloop.studio.results import prediction, validate
+from labelloop.studio.schema import Schema, read_config, render
+from labelloop.words import Answer, Bundle, Field, Label
+from labelloop.words import Path as LabelPath
+
+_CHUNK = 256
+_SEED = 13  # the prior's sample is the same each time
+
+
+@dataclass
+class Items:
+    """What a file held. ``tasks``: Label Studio tasks. ``problems``: what could not be read, with its line."""
+
+    tasks: list[dict[str, Any]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Predicted:
+    """``answers``: per task, one Answer per field; a field that could not be rendered answers with its reason."""
+
+    bundle: Bundle
+    version: str
+    schema: Schema
+    answers: list[list[Answer]]
+    seconds: float
+
+
+def read_items(path: Path) -> Items:
+    """Reads JSONL (one object a line), JSON (a list) or CSV, of task data or of Label Studio tasks.
+
+    An object with an object under "data" is a Label Studio task; any other is the data of one. A line that cannot be
+    read is reported in ``problems`` and the rest is read all the same.
+
+    Raises:
+        RequestError: there is no such file, or nothing in it can be read.
+    """
+    items = Items()
+    for where, record in _records(path, items.problems):
+        if not isinstance(record, dict):
+            items.problems.append(f"{where}: not an object")
+        elif isinstance(record.get("data"), dict):
+            items.tasks.append(record)
+        else:
+            items.tasks.append({"data": record})
+    if not items.tasks:
+        reason = items.problems[0] if items.problems else "it is empty"
+        raise RequestError(f"{path} holds no task: {reason}.", "Give JSONL, a JSON list, or CSV with a header line.")
+    return items
+
+
+def _records(path: Path, problems: list[str]) -> Iterator[tuple[str, Any]]:
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise RequestError(f"{path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{path} is not UTF-8: {error.reason} at byte {error.start}.") from None
+    if path.suffix.lower() == ".csv":
+        yield from (
+            (f"row {number}", dict(row)) for number, row in enumerate(csv.DictReader(content.splitlines(True)), 2)
+        )
+        return
+    if content.lstrip().startswith("["):
+        try:
+            yield from ((f"item {number}", record) for number, record in enumerate(json.loads(content), 1))
+        except ValueError as error:
+            raise RequestError(f"{path} is not JSON: {error}.") from None
+        return
+    for number, line in enumerate(content.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            yield f"line {number}", json.loads(line)
+        except ValueError as error:
+            problems.append(f"line {number}: not JSON: {error}")
+
+
+def read_schema(path: Path) -> Schema:
+    """The fields of a label config file.
+
+    Raises:
+        ConfigError: it cannot be read, or has no control that LabelLoop can fill.
+    """
+    try:
+        schema = read_config(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}.") from None
+    if not schema.fields:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in schema.skipped.items()) or "it has no control tags"
+        raise ConfigError(f"{path} has no control that LabelLoop can fill: {reasons}.")
+    return schema
+
+
+def predict(
+    tasks: Sequence[Mapping[str, Any]],
+    schema: Schema,
+    settings: Settings,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Predicted:
+    """Answers every field of every task in this process; ``progress`` hears how many more tasks are done.
+
+    The label priors come from a random sample of these tasks, as they come from the project's when one is connected.
+    """
+    from labelloop.tasks import answer, calibrate, make_bundle
+
+    started = time.perf_counter()
+    rendered: list[dict[str, str]] = []
+    reasons: list[dict[str, str]] = []
+    for task in tasks:
+        texts, problems = _render(schema.fields, task["data"])
+        rendered.append(texts)
+        reasons.append(problems)
+    usable = [texts for texts in rendered if texts]
+    sample = random.Random(_SEED).sample(usable, min(len(usable), settings.prior_sample))
+    bundle = calibrate(make_bundle(schema.fields, settings), sample, settings)
+    answers: list[list[Answer]] = []
+    for start in range(0, len(rendered), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        scored = answer(bundle, rendered[part], settings)
+        for found, problems in zip(scored, reasons[part], strict=True):
+            answers.append(_in_order(bundle, found, problems))
+        progress(len(scored))
+    return Predicted(bundle, bundle.version_name(1), schema, answers, time.perf_counter() - started)
+
+
+def _render(fields: Sequence[Field], data: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    texts: dict[str, str] = {}
+    problems: dict[str, str] = {}
+    for one in fields:
+        try:
+            texts[one.name] = render(one, data)
+        except ItemError as error:
+            problems[one.name] = str(error)
+    return texts, problems
+
+
+def _in_order(bundle: Bundle, found: Sequence[Answer], problems: Mapping[str, str]) -> list[Answer]:
+    known = {answer.field: answer for answer in found}
+    return [
+        known.get(one.name) or Answer(field=one.name, labels=(), score=0.0, reason=problems.get(one.name, "not scored"))
+        for one in bundle.fields
+    ]
+
+
+def importable(tasks: Sequence[Mapping[str, Any]], predicted: Predicted) -> list[dict[str, Any]]:
+    """The tasks with their predictions, as Label Studio's import takes them."""
+    result = []
+    for task, answers in zip(tasks, predicted.answers, strict=True):
+        entry = {name: task[name] for name in ("id", "data", "meta", "annotations") if name in task}
+        if any(answer.reason is None for answer in answers):
+            clean, _ = validate(
+                prediction(predicted.bundle.fields, answers, predicted.version), predicted.bundle.fields
+            )
+            entry["predictions"] = [clean]
+        result.append(entry)
+    return result
+
+
+@dataclass
+class Gold:
+    """The gold column: per task the label paths, None where the value is missing or no label of the field."""
+
+    labels: list[tuple[LabelPath, ...] | None]
+    unknown: dict[str, int]
+
+
+def read_gold(tasks: Sequence[Mapping[str, Any]], one: Field, key: str) -> Gold:
+    """Finds the labels that the column ``key`` of the tasks' data names.
+
+    A label is named by what is stored, by what is shown, or by its whole path joined with " > "; case and outer white
+    space do not matter unless two labels differ by them alone. Fields with several labels take a list, or a string
+    with "," or "|" between the names.
+
+    Raises:
+        RequestError: no task has the column, or no value of it is a label.
+    """
+    if not any(key in task["data"] for task in tasks):
+        present = sorted({name for task in tasks[:100] for name in task["data"]})
+        raise RequestError(f"No task has the column '{key}'.", f"The columns are: {', '.join(map(str, present))}.")
+    names = _names(one.labels)
+    gold = Gold([], {})
+    for task in tasks:
+        value = task["data"].get(key)
+        found = [names.get(str(part)) or names.get(_plain(part)) for part in _parts(value, one, names)]
+        if value is None or (not found and not one.multiple) or None in found:
+            gold.labels.append(None)
+            if value is not None:
+                gold.unknown[str(value)] = gold.unknown.get(str(value), 0) + 1
+        else:
+            gold.labels.append(tuple(path for path in found if path is not None))
+    if all(labels is None for labels in gold.labels):
+        example = next(iter(gold.unknown), "")
+        raise RequestError(
+            f"No value of the column '{key}' is a label of '{one.name}' (for example {example!r}).",
+            f"Its labels are: {', '.join(label.text for label in one.labels[:20])}.",
+        )
+    return gold
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return " ".join(str(value).split()).casefold()
+
+
+def _names(labels: Sequence[Label]) -> dict[str, LabelPath]:
+    """Label by each of its names: exact names go before those that differ in case, stored ones before shown ones."""
+    names: dict[str, LabelPath] = {}
+    for change in (str, _plain):
+        for form in (lambda label: label.path[-1], lambda label: " > ".join(label.path), lambda label: label.text):
+            for label in labels:
+                names.setdefault(change(form(label)), label.path)
+    return names
+
+
+def _parts(value: Any, one: Field, names: Mapping[str, LabelPath]) -> list[Any]:
+    if isinstance(value, list):
+        return [" > ".join(map(str, part)) if isinstance(part, list) else part for part in value]
+    if one.multiple and isinstance(value, str) and _plain(value) not in names:
+        return [part for part in value.replace("|", ",").split(",") if part.strip()]
+    return [] if value is None else [value]

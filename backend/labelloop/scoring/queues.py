@@ -1,0 +1,208 @@
+"""The asking side: hands items to workers over Redis and waits for their answers."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+from uuid import uuid4
+
+from pydantic import TypeAdapter
+
+from labelloop import errors
+from labelloop.errors import LabelLoopError, NoWorkerError, QueueDownError, UnavailableError
+from labelloop.scoring import cache, tickets, wire
+from labelloop.scoring.wire import RedisBytes, redis_errors
+from labelloop.settings import Settings
+from labelloop.words import Answer, Bundle
+
+Lane = Literal["interactive", "predict"]
+
+_REPLY = TypeAdapter(list[tuple[int, list[Answer]]])
+
+
+class Scoring:
+    """Scores items through the workers. One object per process; safe to use from many threads."""
+
+    def __init__(self, redis_url: str, settings: Settings) -> None:
+        self._settings = settings
+        self.redis: RedisBytes = wire.connect(redis_url)
+
+    def publish(self, bundle: Bundle) -> None:
+        """Makes a bundle known to the workers.
+
+        Raises:
+            QueueDownError: Redis does not answer.
+        """
+        with redis_errors():
+            _publish(self.redis, bundle, bundle.digest)
+
+    def score(
+        self, bundle: Bundle, rendered: Sequence[Mapping[str, str]], lane: Lane, wait_s: float, epoch: int = 0
+    ) -> list[list[Answer] | None]:
+        """Answers for items, from the cache where they are known.
+
+        ``rendered``: per item the text that the model reads, by field name. Returns per item one Answer per field that
+        it names, in the bundle's order; None where the answer was not ready within ``wait_s`` seconds: the work goes
+        on, and a later call finds it in the cache.
+
+        Raises:
+            QueueDownError: Redis does not answer.
+            NoWorkerError: no worker lives.
+            UnavailableError: too many items wait already.
+        """
+        deadline = time.monotonic() + wait_s
+        order = {field.name: place for place, field in enumerate(bundle.fields)}
+        items = [tuple((name, item[name]) for name in sorted(item, key=order.__getitem__)) for item in rendered]
+        distinct = list(dict.fromkeys(items))
+        with redis_errors():
+            found = self._score(bundle, distinct, lane, deadline, epoch)
+        answers = dict(zip(distinct, found, strict=True))
+        return [answers[item] for item in items]
+
+    def _score(
+        self, bundle: Bundle, items: list[tuple[tuple[str, str], ...]], lane: Lane, deadline: float, epoch: int
+    ) -> list[list[Answer] | None]:
+        digest = bundle.digest
+        stream = wire.STREAM.format(lane=lane, digest=digest)
+        pipeline = self.redis.pipeline(transaction=False)
+        names = [name for item in items for name in cache.keys(digest, epoch, dict(item))]
+        if names:
+            pipeline.mget(names)
+        pipeline.expire(wire.BUNDLE.format(digest=digest), wire.BUNDLE_S)
+        pipeline.exists(wire.ALIVE.format(lane=lane))
+        pipeline.xlen(stream)
+        *known, published, alive, length = pipeline.execute()
+        cached = iter(cache.parse(known[0] if known else []))
+        answers = [{name: answer for name, _ in item if (answer := next(cached))} for item in items]
+        missing = {
+            index: {name: text for name, text in item if name not in answers[index]}
+            for index, item in enumerate(items)
+            if len(answers[index]) < len(item)
+        }
+        if missing:
+            if not alive:
+                raise no_worker(lane)
+            if length + len(missing) > wire.QUEUE_LIMIT:
+                raise UnavailableError(
+                    f"{length} items wait already; these {len(missing)} found no room.", "Ask again in a moment."
+                )
+            reply = uuid4().hex
+            pipeline = self.redis.pipeline(transaction=False)
+            if not published:
+                _publish(pipeline, bundle, digest)
+            pipeline.sadd(wire.STREAMS.format(lane=lane), digest)
+            for index, texts in missing.items():
+                entry = {"item": json.dumps({"texts": texts, "epoch": epoch, "index": index, "reply": reply})}
+                pipeline.xadd(stream, entry)  # type: ignore[arg-type]
+            pipeline.execute()
+            tickets.issue(self.redis, lane, digest)
+            self._collect(reply, set(missing), answers, deadline)
+        return [
+            [found[name] for name, _ in item] if len(found) == len(item) else None
+            for item, found in zip(items, answers, strict=True)
+        ]
+
+    def _collect(self, reply: str, missing: set[int], answers: list[dict[str, Answer]], deadline: float) -> None:
+        """Waits for answers to ``missing`` until the deadline, and puts them into ``answers``."""
+        key = wire.REPLY.format(id=reply)
+        while missing:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            message = self.redis.blpop([key], timeout=max(0.01, min(left, wire.BLOCK_S)))
+            if message is None:
+                continue
+            for index, found in _REPLY.validate_json(message[1]):
+                answers[index].update((answer.field, answer) for answer in found)
+                missing.discard(index)
+
+    def calibrate(self, bundle: Bundle, sample: Sequence[Mapping[str, str]], wait_s: float) -> Bundle:
+        """The bundle with priors frozen from ``sample`` (rendered texts by field name); a worker computes them.
+
+        Raises:
+            QueueDownError: Redis does not answer.
+            NoWorkerError: no worker lives.
+            UnavailableError: it was not ready within ``wait_s`` seconds.
+            LabelLoopError: the worker could not do it; the class is that of the worker's error.
+        """
+        deadline = time.monotonic() + wait_s
+        number = uuid4().hex
+        order = json.dumps({"bundle": bundle.model_dump(mode="json"), "sample": [dict(item) for item in sample]})
+        with redis_errors():
+            if not self.redis.exists(wire.ALIVE.format(lane="predict")):
+                raise no_worker("predict")
+            self.redis.set(wire.SAMPLE.format(id=number), order, ex=max(60, int(wait_s) + 1))
+            wire.enqueue("predict", self.redis, "calibrate", number)
+            while (left := deadline - time.monotonic()) > 0:
+                message = self.redis.blpop([wire.REPLY.format(id=number)], timeout=min(left, wire.BLOCK_S))
+                if message is not None:
+                    return _calibrated(json.loads(message[1]))
+        raise UnavailableError(f"The calibration was not ready within {wait_s:.0f} s.", "Try again when less waits.")
+
+    def status(self) -> dict[str, Any]:
+        """How the queues stand, as JSON values: items waiting per lane, living workers, running pushes.
+
+        Raises:
+            QueueDownError: Redis does not answer.
+        """
+        from labelloop.scoring import push
+
+        with redis_errors():
+            return {
+                "waiting": {lane: waiting_items(self.redis, lane) for lane in wire.SCORING_LANES},
+                "jobs": {lane: self.redis.llen(wire.rq_list(lane)) for lane in wire.LANES},
+                "workers": living_workers(self.redis),
+                "pushes": push.running(self.redis),
+            }
+
+
+def no_worker(lane: str) -> NoWorkerError:
+    return NoWorkerError(f"No worker serves the queue '{lane}'.", "Start one: `labelloop worker` (or `labelloop up`).")
+
+
+def waiting_items(redis: RedisBytes, lane: str) -> int:
+    pipeline = redis.pipeline(transaction=False)
+    for digest in tickets.streams(redis, lane):
+        pipeline.xlen(wire.STREAM.format(lane=lane, digest=digest))
+    return sum(pipeline.execute())
+
+
+def living_workers(redis: RedisBytes) -> list[dict[str, Any]]:
+    """Each worker that has given a sign of life: name, host, pid, queues, state, and seconds since that sign."""
+    workers = []
+    for name in sorted(member.decode() for member in redis.smembers(wire.WORKERS)):
+        key = wire.WORKER.format(name=name)
+        value, left_ms = redis.pipeline(transaction=False).get(key).pttl(key).execute()
+        if value is None:
+            redis.srem(wire.WORKERS, name)
+        else:
+            workers.append({"name": name, **json.loads(value), "age_s": round(wire.ALIVE_S - left_ms / 1000, 1)})
+    return workers
+
+
+def workers_alive(settings: Settings, queue: str) -> int:
+    """How many warm workers serve a queue; 0 too where Redis does not answer."""
+    redis = wire.connect(settings.find_redis_url())
+    try:
+        with redis_errors():
+            return sum(queue in one["queues"] and one["state"] != "starting" for one in living_workers(redis))
+    except QueueDownError:
+        return 0
+    finally:
+        redis.close()
+
+
+def _publish(redis: Any, bundle: Bundle, digest: str) -> None:
+    redis.set(wire.BUNDLE.format(digest=digest), bundle.model_dump_json(), ex=wire.BUNDLE_S)
+    redis.lrem(wire.RECENT, 0, digest)
+    redis.lpush(wire.RECENT, digest)
+    redis.ltrim(wire.RECENT, 0, 3)
+
+
+def _calibrated(reply: dict[str, Any]) -> Bundle:
+    if "error" in reply:
+        kind = getattr(errors, reply["error"], LabelLoopError)
+        raise kind(reply["message"], reply["remedy"])
+    return Bundle.model_validate(reply["bundle"])

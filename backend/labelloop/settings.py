@@ -1,0 +1,147 @@
+"""Every setting, once: from ``LABELLOOP_*`` in the environment, else from ``labelloop.toml``, else the default here."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from labelloop.errors import SettingsError
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+class Settings(BaseSettings):
+    """All of LabelLoop's settings. The description of each is what ``labelloop doctor`` and the README show."""
+
+    model_config = SettingsConfigDict(env_prefix="LABELLOOP_", extra="forbid", env_ignore_empty=True)
+
+    data_dir: Annotated[Path, AfterValidator(_absolute)] = Field(
+        Path("~/.labelloop"), description="where the embedded Redis, the SQLite store and adapters live"
+    )
+    database_url: str = Field("", description="SQLAlchemy URL of the store; empty: SQLite in data_dir")
+    redis_url: str = Field("", description="Redis to use; empty: the embedded one that `labelloop up` starts")
+    host: str = Field("127.0.0.1", description="address that the web process listens on")
+    port: int = Field(9090, ge=1, le=65535, description="port that the web process listens on")
+    public_url: str = Field("", description="how Label Studio reaches us; empty: http://localhost:<port>")
+    require_key: bool = Field(True, description="refuse calls without a /k/<key> address (leave on outside a laptop)")
+
+    label_studio_url: str = Field("", description="the Label Studio server, for `connect` and `preannotate`")
+    label_studio_token: SecretStr = Field(SecretStr(""), description="a personal access token or legacy token for it")
+
+    encoder: str = Field("starter", description='encoder model: "starter", a Hugging Face id, or a folder')
+    encoder_revision: str = Field("", description="commit or tag of the Hugging Face id; empty: what is in the cache")
+    device: str = Field("auto", description='"auto", "cpu", "cuda", "cuda:1", "mps"')
+    torch_threads: int = Field(0, ge=0, description="CPU threads of a worker; 0: torch's own choice")
+    prompts_dir: str = Field("", description="folder whose <task>/<version>.yaml files go before the shipped ones")
+
+    interactive_wait_s: float = Field(1.0, gt=0, description="longest wait of a /predict with one task, seconds")
+    batch_wait_s: float = Field(50.0, gt=0, description="longest wait of a /predict with several tasks, seconds")
+    max_waiting: int = Field(8, ge=1, description="requests that may wait at once; more are told to come back")
+    web_threads: int = Field(16, ge=4, description="threads of the web process; must exceed max_waiting")
+    max_body_mb: int = Field(64, ge=1, description="largest request body, MiB")
+    micro_batch_ms: int = Field(
+        100, ge=10, description="about how long a worker computes between looks for urgent work"
+    )
+    cache_ttl_s: int = Field(7 * 86400, ge=60, description="how long an answer stays in the cache, seconds")
+    prior_sample: int = Field(200, ge=0, description="texts of a project from which label priors are estimated")
+    push_chunk: int = Field(250, ge=1, le=5000, description="tasks that one push job reads, scores and imports")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+            raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
+        return value.upper()
+
+    @field_validator("public_url", "label_studio_url")
+    @classmethod
+    def _http_url(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return value.rstrip("/")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml_file = Path(os.environ.get("LABELLOOP_CONFIG", "labelloop.toml"))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file)
+
+    def environment(self) -> dict[str, str]:
+        """These settings as ``LABELLOOP_*`` variables, for a child process."""
+        found: dict[str, str] = {}
+        for name, value in self:
+            if value != type(self).model_fields[name].get_default():
+                plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+                found[f"LABELLOOP_{name.upper()}"] = str(plain)
+        return found
+
+    @property
+    def store_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_dir / 'labelloop.db'}"
+
+    @property
+    def backend_url(self) -> str:
+        """The address that Label Studio is given, without key and trailing slash."""
+        return self.public_url or f"http://localhost:{self.port}"
+
+    @property
+    def redis_note(self) -> Path:
+        """The file in which a running ``labelloop up`` writes its embedded Redis's URL."""
+        return self.data_dir / "redis.url"
+
+    def find_redis_url(self) -> str:
+        """The configured Redis, else the embedded one that is running.
+
+        Raises:
+            SettingsError: there is neither.
+        """
+        if self.redis_url:
+            return self.redis_url
+        if self.redis_note.is_file():
+            return self.redis_note.read_text().strip()
+        raise SettingsError(
+            "No Redis is configured and no embedded one is running.",
+            "Start `labelloop up` (it brings its own), or set LABELLOOP_REDIS_URL=redis://host:6379/0.",
+        )
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The process's settings, read once.
+
+    Raises:
+        SettingsError: a value is missing or wrong; the message names each setting.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'LABELLOOP_' + str(e['loc'][0]).upper() if e['loc'] else 'settings'}: {e['msg']}" for e in error.errors()
+        )
+        raise SettingsError(
+            f"Wrong settings: {wrong}.",
+            "Correct the environment variable or labelloop.toml; `labelloop doctor` lists all.",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"labelloop.toml cannot be read: {error}.", "It must be TOML with one `name = value` a line."
+        ) from None

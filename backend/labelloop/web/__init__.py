@@ -1,0 +1,1 @@
+"""HTTP: what Label Studio and people reach. Imports no torch and not the SDK."""

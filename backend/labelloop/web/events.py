@@ -1,0 +1,61 @@
+"""Webhook bodies reduced to what learning needs: Label Studio also sends the project's token and much else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from labelloop.errors import RequestError
+
+_ANNOTATION = (
+    *("id", "task", "result", "was_cancelled", "ground_truth", "created_at", "updated_at", "lead_time"),
+    *("completed_by", "updated_by", "parent_prediction", "parent_annotation", "unique_id"),
+)
+# These say nothing that tells a second event from a repeated delivery of the first, so the time of arrival has to.
+_REPEATABLE = {"START_TRAINING", "PROJECT_UPDATED"}
+
+
+def reduce_event(body: Mapping[str, Any]) -> tuple[str, tuple[int, int] | None, dict[str, Any]]:
+    """(action, (project id, created_at in Unix seconds), what is stored) of a webhook's body.
+
+    ``annotations``: the annotations, whichever of the two keys and forms they came under. ``tasks``: id and, beside an
+    annotation, the data. ``label_config``: of PROJECT_UPDATED.
+
+    Raises:
+        RequestError: there is no action.
+    """
+    action = body.get("action")
+    if not isinstance(action, str) or not 0 < len(action) <= 60:
+        raise RequestError("The field 'action' is missing.", "Label Studio's webhooks name their action.")
+    project = body.get("project")
+    kept: dict[str, Any] = {}
+    annotations = _listed(body, "annotation") + _listed(body, "annotations")
+    if annotations:
+        kept["annotations"] = [{name: one[name] for name in _ANNOTATION if name in one} for one in annotations]
+    names = ("id", "data") if annotations else ("id",)
+    tasks = _listed(body, "task") + _listed(body, "tasks")
+    if tasks:
+        kept["tasks"] = [{name: one[name] for name in names if name in one} for one in tasks]
+    if action == "PROJECT_UPDATED" and isinstance(project, dict) and isinstance(project.get("label_config"), str):
+        kept["label_config"] = project["label_config"]
+    if action in _REPEATABLE:
+        kept["arrived"] = time.time()
+    return action, _identify(project), kept
+
+
+def _identify(project: Any) -> tuple[int, int] | None:
+    if not isinstance(project, dict) or not isinstance(project.get("id"), int):
+        return None
+    try:
+        created_at = int(datetime.fromisoformat(str(project.get("created_at"))).timestamp())
+    except ValueError:
+        created_at = 0
+    return project["id"], created_at
+
+
+def _listed(body: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    value = body.get(name)
+    found = value if isinstance(value, list) else [value]
+    return [one for one in found if isinstance(one, dict)]

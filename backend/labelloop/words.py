@@ -1,0 +1,115 @@
+"""The words of the design as types: Label, Source, Field, Answer, FieldPlan, Bundle. Imports nothing of ours."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Path = tuple[str, ...]
+
+
+class Word(BaseModel):
+    """A frozen value that travels as JSON and refuses keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Label(Word):
+    """One label of a field.
+
+    ``path``: what Label Studio stores, outermost first; ``("Sport",)`` for a flat label. It is the label's identity.
+    ``text``: what a person reads on the screen, and so what a model ranks; a path is joined by " > ".
+    ``description``: the label's hint, or "".
+    """
+
+    path: Path
+    text: str
+    description: str = ""
+
+
+class Source(Word):
+    """One object tag that a field reads: its ``name``, what it is, and the key of the item's data behind its ``$``."""
+
+    name: str
+    tag: Literal["Text", "HyperText", "Paragraphs"]
+    key: str
+    name_key: str = "author"
+    text_key: str = "text"
+    value_type: Literal["text", "url"] = "text"
+
+
+class Field(Word):
+    """One control tag that can be filled.
+
+    ``kind``: the task kind, a module in ``tasks/``. ``to_name``: the object that the region names.
+    ``question``: the words that stand with the control (its header, its title), or "".
+    ``ordinal``: the labels are steps of a scale, lowest first (Rating, Number).
+    """
+
+    name: str
+    tag: str
+    kind: str
+    to_name: str
+    labels: tuple[Label, ...]
+    sources: tuple[Source, ...]
+    multiple: bool = False
+    ordinal: bool = False
+    question: str = ""
+
+
+class Answer(Word):
+    """What a model says for one field of one item.
+
+    ``labels``: the paths chosen, best first; empty is an answer too when ``multiple``.
+    ``score``: the probability in [0, 1] that exactly this answer is right.
+    ``alternatives``: (path, probability) of every label, best first, at most 10.
+    ``reason``: set where there is no answer: why. Then ``labels`` is empty and ``score`` is 0.
+    ``provenance``: small facts on how it came about ("windows": 3), for people who debug.
+    """
+
+    field: str
+    labels: tuple[Path, ...]
+    score: float
+    alternatives: tuple[tuple[Path, float], ...] = ()
+    reason: str | None = None
+    provenance: dict[str, Any] = {}
+
+
+class FieldPlan(Word):
+    """How one field is served: everything that decides its answers.
+
+    ``model``: "starter", a folder, or a Hugging Face id. ``revision``: what pins its weights.
+    ``prompt``: "classification/v1". ``prompt_hash``: of that file's content.
+    ``calibration``: the task kind's frozen constants (prior, temperature, ...), JSON values only.
+    """
+
+    field: Field
+    engine: str
+    model: str
+    revision: str
+    prompt: str
+    prompt_hash: str
+    adapter: str | None = None
+    calibration: dict[str, Any] = {}
+
+
+class Bundle(Word):
+    """What serves a connection: one plan per field. Its ``digest`` is the hex behind the version's name."""
+
+    plans: tuple[FieldPlan, ...]
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        return tuple(plan.field for plan in self.plans)
+
+    @property
+    def digest(self) -> str:
+        """64 hex characters; equal bundles have equal digests in every process."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def version_name(self, number: int) -> str:
+        return f"v{number}-{self.digest[:8]}"

@@ -1,0 +1,56 @@
+"""What many tests share: settings that touch nothing of the user's, stores, a real Redis, and short sample data."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from labelloop.learning.store import Store
+from labelloop.settings import Settings, get_settings
+
+CHOICES = """
+<View>
+  <Header value="What is the message about?"/>
+  <Text name="text" value="$text"/>
+  <Choices name="topic" toName="text" choice="single">
+    <Choice value="Delivery" hint="parcels, couriers, shipping"/>
+    <Choice value="Payment" hint="invoices, cards, refunds"/>
+    <Choice value="Account" hint="log-in, password, profile"/>
+  </Choices>
+</View>
+"""
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test reads the user's settings; LABELLOOP_TEST_* and the Label Studio to test against stay."""
+    for name in list(os.environ):
+        if name.startswith("LABELLOOP_") and not name.startswith(("LABELLOOP_TEST_", "LABELLOOP_LABEL_STUDIO_BIN")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("LABELLOOP_CONFIG", str(tmp_path / "none.toml"))
+    get_settings.cache_clear()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path / "data")
+
+
+def _database_urls() -> dict[str, Callable[[Path], str]]:
+    urls: dict[str, Callable[[Path], str]] = {"sqlite": lambda folder: f"sqlite:///{folder / 'store.db'}"}
+    if url := os.environ.get("LABELLOOP_TEST_DATABASE_URL"):
+        urls["postgresql"] = lambda _folder: url
+    return urls
+
+
+@pytest.fixture(params=list(_database_urls()))
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """An empty, migrated store; also on PostgreSQL where LABELLOOP_TEST_DATABASE_URL names one."""
+    made = Store(_database_urls()[request.param](tmp_path))
+    made.migrate()
+    yield made
+    from labelloop.learning.migrate import downgrade
+
+    downgrade(made.engine, "base")
+    made.close()

@@ -1,0 +1,84 @@
+"""A real Label Studio for the whole session, and projects in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labelloop.demo.label_studio import EXECUTABLE, LabelStudioServer
+
+_E2E = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if _E2E in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project of the test's own in the real Label Studio."""
+
+    studio: LabelStudioServer
+    id: int
+    title: str
+
+    def tasks(self, fields: str = "all") -> list[dict[str, Any]]:
+        """Every task with its annotations and predictions, by id."""
+        answer = self.studio.request(
+            "GET", "/api/tasks", params={"project": self.id, "fields": fields, "page": 1, "page_size": 10_000}
+        )
+        return sorted(answer.json()["tasks"], key=lambda task: int(task["id"]))
+
+    def predictions(self) -> list[dict[str, Any]]:
+        """Every prediction of the project."""
+        found = self.studio.request("GET", "/api/predictions", params={"project": self.id}).json()
+        return list(found)
+
+    def details(self) -> dict[str, Any]:
+        """The project as its API shows it: ``model_version``, ``sampling``, ``created_at``, ..."""
+        return dict(self.studio.request("GET", f"/api/projects/{self.id}").json())
+
+    def import_tasks(self, tasks: Sequence[dict[str, Any]]) -> None:
+        """Adds tasks: plain data, or ``{"data": ..., "predictions": ..., "annotations": ...}``."""
+        self.studio.request("POST", f"/api/projects/{self.id}/import", json=list(tasks))
+
+
+@pytest.fixture(scope="session")
+def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudioServer]:
+    """The real server, signed in; its url, email, password, token, legacy_token; legacy tokens are off."""
+    if not os.environ.get(EXECUTABLE):
+        pytest.fail(
+            f"{EXECUTABLE} is not set: the end-to-end tests need a real Label Studio. `make test` installs one and "
+            f"sets it; by hand: `make setup`, then {EXECUTABLE}=.venv-label-studio/bin/label-studio.",
+            pytrace=False,
+        )
+    with LabelStudioServer(tmp_path_factory.mktemp("label-studio")) as server:
+        yield server
+
+
+@pytest.fixture
+def project(label_studio: LabelStudioServer) -> Iterator[Callable[..., Project]]:
+    """``project(label_config, tasks=(), title=..., **attributes)`` makes a project; it is deleted at the test's end."""
+    made: list[Project] = []
+
+    def make(
+        label_config: str, tasks: Sequence[dict[str, Any]] = (), title: str = "A test project", **attributes: Any
+    ) -> Project:
+        body = {"title": title, "label_config": label_config, **attributes}
+        created = label_studio.request("POST", "/api/projects/", json=body).json()
+        new = Project(label_studio, int(created["id"]), title)
+        made.append(new)
+        if tasks:
+            new.import_tasks(tasks)
+        return new
+
+    yield make
+    for one in made:
+        label_studio.request("DELETE", f"/api/projects/{one.id}/", check=False)
