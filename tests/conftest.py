@@ -1,4 +1,4 @@
-"""What many tests share: settings that touch nothing of the user's, stores, a real Redis, and short sample data."""
+"""What many tests share: settings that touch nothing of the user's, stores, a real Redis."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -8,18 +8,6 @@ import pytest
 
 from labelloop.learning.store import Store
 from labelloop.settings import Settings, get_settings
-
-CHOICES = """
-<View>
-  <Header value="What is the message about?"/>
-  <Text name="text" value="$text"/>
-  <Choices name="topic" toName="text" choice="single">
-    <Choice value="Delivery" hint="parcels, couriers, shipping"/>
-    <Choice value="Payment" hint="invoices, cards, refunds"/>
-    <Choice value="Account" hint="log-in, password, profile"/>
-  </Choices>
-</View>
-"""
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "backend" / "labelloop"
 LEAVES = {"words", "errors", "settings"}
-# room -> the rooms it may import; the top of the house (app, cli, ...) may import all of them but web, which only app may.
+# room -> the rooms it may import; the top of the house (app, cli, ...) may import all but web, which only app may.
 ARROWS = {
     "words": set(),
     "errors": set(),

@@ -31,6 +31,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     app = Flask("labelloop", static_folder=None)
+    app.url_map.redirect_defaults = False  # the routes with and without a key are different calls
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_mb * 1024 * 1024
     app.extensions["labelloop"] = protocol.Backend(
         settings, Store(settings.store_url), Scoring(settings.find_redis_url(), settings)

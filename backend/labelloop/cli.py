@@ -286,3 +286,60 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise RequestError(f"{path} cannot be written: {error.strerror}.") from None
+
+
+# Looking
+
+
+@app.command(rich_help_panel="Look")
+def doctor() -> None:
+    """Check every dependency, port, credential and model, and say what to do. Exits 1 if something is missing."""
+    from labelloop.doctor import examine
+
+    settings = get_settings()
+    logging.basicConfig(level=logging.ERROR)
+    marks = {"ok": "[green]✓[/]", "note": "[yellow]–[/]", "bad": "[red]✗[/]"}
+    wrong = 0
+    for finding in examine(settings):
+        wrong += finding.state == "bad"
+        out.print(f"{marks[finding.state]} [bold]{finding.area}[/]: {escape(finding.what)}", highlight=False)
+        if finding.remedy:
+            out.print(f"    {escape(finding.remedy)}", highlight=False)
+    out.print("Settings that differ from the default:", highlight=False)
+    for name, value in settings.environment().items():
+        out.print(f"    {name}={'***' if 'TOKEN' in name else escape(value)}", highlight=False)
+    out.print("All is well." if not wrong else f"{wrong} of these need you.", highlight=False)
+    if wrong:
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel="Look")
+def status() -> None:
+    """Show the connected projects, what is filled and what is left to people, and how the queues stand."""
+    from labelloop.learning.store import Store
+    from labelloop.scoring.queues import Scoring
+
+    settings = get_settings()
+    store = Store(settings.store_url)
+    store.migrate()
+    for connection in store.connections():
+        version = store.champion(connection.id)
+        where = connection.server_url or "a server that asks by itself"
+        out.print(
+            f"[bold]{escape(connection.title or 'project')}[/] ({connection.project_id} on {escape(where)}): "
+            f"{version.name if version else 'no version yet'}",
+            highlight=False,
+        )
+        for plan in version.bundle.plans if version else ():
+            engine = f"{plan.engine} {plan.model}"
+            out.print(
+                f"    {escape(plan.field.name)}: {len(plan.field.labels)} labels, {escape(engine)}", highlight=False
+            )
+        for name, reason in version.skipped.items() if version else ():
+            out.print(f"    [yellow]{escape(name)}[/] is left to people: {escape(reason)}", highlight=False)
+    state = Scoring(settings.find_redis_url(), settings).status()
+    out.print(f"Waiting items: {state['waiting']}, jobs: {state['jobs']}", highlight=False)
+    for one in state["workers"]:
+        out.print(f"Worker {one['name']}: {one['state']}, last sign of life {one['age_s']} s ago", highlight=False)
+    if not state["workers"]:
+        out.print("[yellow]No worker is alive.[/] Start `labelloop up`, or `labelloop worker`.")

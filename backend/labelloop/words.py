@@ -47,6 +47,7 @@ class Field(Word):
     ``kind``: the task kind, a module in ``tasks/``. ``to_name``: the object that the region names.
     ``question``: the words that stand with the control (its header, its title), or "".
     ``ordinal``: the labels are steps of a scale, lowest first (Rating, Number).
+    ``nested``: Label Studio stores lists of steps, also for a label of one step (Taxonomy, Choices with allowNested).
     """
 
     name: str
@@ -57,6 +58,7 @@ class Field(Word):
     sources: tuple[Source, ...]
     multiple: bool = False
     ordinal: bool = False
+    nested: bool = False
     question: str = ""
 
 

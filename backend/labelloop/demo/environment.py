@@ -1,7 +1,7 @@
 """Label Studio's own virtual environment: builds it, mends it, and keeps a migrated empty database in it.
 
-Label Studio pins other versions of our dependencies, so it cannot live beside us. The Makefile runs this file before
-LabelLoop's own packages are installed, hence it needs the standard library only.
+Label Studio pins other versions of our dependencies, so it cannot live beside us. `make setup` imports this file
+before LabelLoop's own packages are installed, hence it needs the standard library only.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from labelloop.errors import UnavailableError
 
 VERSION = "1.23.2"
 CONSTRAINTS = Path(__file__).with_name("label-studio-constraints.txt")
+_MARKER = "labelloop-environment"  # written last: an environment without it is half made
 Progress = Callable[[str], None]
 
 _FOREIGN = re.compile(  # what a caller's shell must not decide for this Label Studio or for its installation
@@ -49,10 +50,9 @@ def ensure(environment: Path, python: str = sys.executable, progress: Progress =
         UnavailableError: the environment cannot be made; the remedy says what is missing.
     """
     executable = environment / "bin" / "label-studio"
-    marker, wanted = environment / "labelloop-environment", _fingerprint()
     environment.parent.mkdir(parents=True, exist_ok=True)
     with _only_one(environment):
-        if executable.is_file() and marker.is_file() and marker.read_text().strip() == wanted:
+        if is_current(environment):
             return executable
         if environment.exists():
             if any(environment.iterdir()) and not (environment / "pyvenv.cfg").is_file():
@@ -61,9 +61,9 @@ def ensure(environment: Path, python: str = sys.executable, progress: Progress =
                 )
             progress("the Label Studio environment is unfinished or outdated: building it anew")
             shutil.rmtree(environment)
-        _make_venv(environment, python, progress)
+        make_venv(environment, python, progress)
         _install(environment, progress)
-        marker.write_text(wanted + "\n")
+        (environment / _MARKER).write_text(_fingerprint(environment) + "\n")
         return executable
 
 
@@ -90,8 +90,20 @@ def template_database(executable: Path, progress: Progress = lambda _: None) -> 
     return template
 
 
-def _fingerprint() -> str:
-    return hashlib.sha256(CONSTRAINTS.read_bytes() + VERSION.encode()).hexdigest()
+def is_current(environment: Path) -> bool:
+    """Whether ``ensure`` would have nothing to do."""
+    marker = environment / _MARKER
+    return (
+        (environment / "bin" / "label-studio").is_file()
+        and (environment / "bin" / "python").exists()  # a dangling link where the system's Python has gone
+        and marker.is_file()
+        and marker.read_text().strip() == _fingerprint(environment)
+    )
+
+
+def _fingerprint(environment: Path) -> str:
+    where = str(environment.absolute()).encode()  # scripts hold absolute paths: a moved environment is broken
+    return hashlib.sha256(CONSTRAINTS.read_bytes() + VERSION.encode() + where).hexdigest()
 
 
 @contextlib.contextmanager
@@ -102,9 +114,14 @@ def _only_one(path: Path) -> Iterator[None]:
         yield
 
 
-def _make_venv(environment: Path, python: str, progress: Progress) -> None:
+def make_venv(environment: Path, python: str, progress: Progress) -> None:
+    """A new virtual environment of ``python``'s.
+
+    Raises:
+        UnavailableError: that Python cannot make one.
+    """
     progress(f"creating {environment}")
-    done = _run([python, "-m", "venv", str(environment)])
+    done = _run([python, "-m", "venv", "--clear", str(environment)])
     if done.returncode != 0:
         shutil.rmtree(environment, ignore_errors=True)
         raise UnavailableError(
@@ -112,6 +129,14 @@ def _make_venv(environment: Path, python: str, progress: Progress) -> None:
             "On Debian or Ubuntu install python3-venv (apt-get install python3-venv); elsewhere use a Python that has "
             "the modules venv and ensurepip.",
         )
+
+
+def pip_step(line: str) -> str:
+    """What a line of pip's output says is going on, or ""."""
+    if line.startswith("Installing collected packages"):
+        return "installing (the longest step)"
+    found = re.match(r"(Collecting|Building wheel for) ([\w.-]+)", line.strip())
+    return f"{found[1].lower()} {found[2]}" if found else ""
 
 
 def _install(environment: Path, progress: Progress) -> None:
@@ -126,9 +151,8 @@ def _install(environment: Path, progress: Progress) -> None:
         assert pip.stdout is not None
         for line in pip.stdout:
             tail.append(line.strip())
-            words = line.split()
-            if words[:1] in (["Collecting"], ["Installing"], ["Building"]):
-                progress(f"label-studio {VERSION}: {words[0].lower()} {words[1].split('=')[0]}")
+            if step := pip_step(line):
+                progress(f"Label Studio {VERSION}: {step}")
     if pip.returncode != 0:
         raise UnavailableError(
             f"pip could not install label-studio=={VERSION}: {' | '.join(tail)}",
@@ -170,27 +194,3 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 def _last_words(output: str) -> str:
     return " | ".join(line.strip() for line in output.strip().splitlines()[-4:]) or "it said nothing"
-
-
-def main(arguments: list[str]) -> int:
-    """``python -m labelloop.demo.environment FOLDER``: the environment and its template database, a line per step."""
-    said = ""
-
-    def say(line: str) -> None:
-        nonlocal said
-        step = line.split(" (")[0]
-        if step != said and ": collecting" not in line:  # one line per step, not per package or second
-            sys.stdout.write(f"  {line}\n")
-            sys.stdout.flush()
-        said = step
-
-    try:
-        template_database(ensure(Path(arguments[0]).absolute(), progress=say), progress=say)
-    except UnavailableError as error:
-        sys.stderr.write(f"{error.message}\n{error.remedy}\n")
-        return error.exit_code
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

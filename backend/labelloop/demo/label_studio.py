@@ -55,7 +55,8 @@ class LabelStudioServer:
     ``data_dir`` keeps its database and, readable by the owner only, its secret key, password and token: a second start
     finds the same ones. ``port``: 0 for any, or the preferred one, which gives way when taken (the port of the last
     start is tried first). ``environment_dir``: where its virtual environment is or will be, unless
-    LABELLOOP_LABEL_STUDIO_BIN names an executable. ``python``: the interpreter that makes the environment.
+    LABELLOOP_LABEL_STUDIO_BIN names an executable. ``python``: the interpreter that makes the environment. ``log``:
+    where its output goes.
 
     Usages::
 
@@ -76,10 +77,11 @@ class LabelStudioServer:
         environment_dir: Path | None = None,
         python: str = sys.executable,
         email: str = "demo@labelloop.example",
+        log: Path | None = None,
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.data_dir = data_dir.absolute()
-        self.log = self.data_dir / "label-studio.log"
+        self.log = log or self.data_dir / "label-studio.log"
         self._preferred_port = port
         self._environment_dir = environment_dir or self.data_dir / "environment"
         self._python = python
@@ -88,6 +90,26 @@ class LabelStudioServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._client: httpx.Client | None = None
         self._kept: dict[str, Any] = {"email": email}
+
+    @classmethod
+    def running(cls, data_dir: Path) -> LabelStudioServer:
+        """The server that somebody else runs with ``data_dir``, signed in.
+
+        Raises:
+            UnavailableError: none was ever started there, or it does not answer.
+        """
+        server = cls(data_dir)
+        if not server._secrets_file.is_file():
+            raise UnavailableError(f"No Label Studio was started in {data_dir} yet.", "Start `labelloop demo` first.")
+        server._kept |= json.loads(server._secrets_file.read_text())
+        if not server.answers():
+            raise UnavailableError(f"Label Studio does not answer at {server.url}.", "Is `labelloop demo` running?")
+        server.sign_in()
+        return server
+
+    @property
+    def _secrets_file(self) -> Path:
+        return self.data_dir / "label-studio.json"
 
     @property
     def port(self) -> int:
@@ -130,9 +152,8 @@ class LabelStudioServer:
         """
         self._executable = self._find_executable()
         self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        secrets_file = self.data_dir / "label-studio.json"
-        if secrets_file.is_file():
-            self._kept |= json.loads(secrets_file.read_text())
+        if self._secrets_file.is_file():
+            self._kept |= json.loads(self._secrets_file.read_text())
         else:
             self._kept |= {"password": f"demo-{secrets.token_hex(4)}", "secret_key": secrets.token_hex(32)}
         self._kept["port"] = free_port(self._kept.get("port") or self._preferred_port)
@@ -176,7 +197,7 @@ class LabelStudioServer:
         }
 
     def environ(self) -> dict[str, str]:
-        """What the process needs besides the caller's environment: secrets, under names that ``command`` leaves alone."""
+        """Secrets that the process needs besides the caller's environment, under names that ``command`` keeps."""
         return {
             "SECRET_KEY": self._kept["secret_key"],
             "USERNAME": self.email,
@@ -232,7 +253,7 @@ class LabelStudioServer:
             client.close()
             raise StudioError(
                 f"Label Studio at {self.url} refused the log-in of {self.email}.",
-                f"Has another server taken the port, or was the password changed? Remove {self.data_dir} to begin anew.",
+                f"Did another server take the port, or was the password changed? Else remove {self.data_dir}.",
                 answer.status_code,
             )
         self._client = client
@@ -292,4 +313,4 @@ class LabelStudioServer:
         unfinished = self.data_dir / f"label-studio.json.{os.getpid()}"
         unfinished.touch(mode=0o600)
         unfinished.write_text(json.dumps(self._kept, indent=1))
-        unfinished.replace(self.data_dir / "label-studio.json")
+        unfinished.replace(self._secrets_file)

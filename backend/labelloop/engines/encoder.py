@@ -140,9 +140,10 @@ class Encoder:
         starts = self._starts(len(ids))
         if len(starts) == 1:
             return [ids]
-        size = self._window - self._head - self._tail
         end = len(ids) - self._tail
-        return [[*ids[: self._head], *ids[self._head + start : min(self._head + start + size, end)], *ids[end:]] for start in starts]
+        head, body, tail = ids[: self._head], ids[self._head : end], ids[end:]
+        size = self._window - len(head) - len(tail)
+        return [[*head, *body[start : start + size], *tail] for start in starts]
 
     def _forward(self, windows: list[list[int]]) -> Vectors:
         features = dict(self._tokenizer.pad({"input_ids": windows}, return_tensors="pt"))
@@ -153,8 +154,9 @@ class Encoder:
 
 
 def _unit(vectors: Vectors) -> Vectors:
-    lengths: Vectors = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.maximum(lengths, np.float32(1e-12))
+    lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
+    unit: Vectors = vectors / lengths
+    return unit
 
 
 @engine("encoder")

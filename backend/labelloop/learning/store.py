@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_engine, event, func, select, text
+from sqlalchemy import create_engine, delete, event, func, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
@@ -237,6 +237,13 @@ class Store:
                     raise TypeError(f"connections has no column {name!r}")
                 setattr(row, name, value)
             return _connection(row)
+
+    def remove_connection(self, connection_id: int) -> None:
+        """Forgets a connection with its key, versions and webhooks: one that Label Studio refused to finish."""
+        with self._session() as session:
+            for table in (EventRow, VersionRow):
+                session.execute(delete(table).where(table.connection_id == connection_id))
+            session.execute(delete(ConnectionRow).where(ConnectionRow.id == connection_id))
 
     # Versions
 

@@ -96,8 +96,9 @@ class Scoring:
             for index, texts in missing.items():
                 entry = {"item": json.dumps({"texts": texts, "epoch": epoch, "index": index, "reply": reply})}
                 pipeline.xadd(stream, entry)  # type: ignore[arg-type]
-            pipeline.execute()
-            tickets.issue(self.redis, lane, digest)
+            ticket = tickets.reserve(pipeline, lane, digest)
+            if pipeline.execute()[-1]:
+                tickets.send(self.redis, lane, digest, ticket)
             self._collect(reply, set(missing), answers, deadline)
         return [
             [found[name] for name, _ in item] if len(found) == len(item) else None

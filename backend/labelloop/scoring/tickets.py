@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from uuid import uuid4
 
+from redis.client import Pipeline
+
 from labelloop.scoring import wire
 from labelloop.scoring.wire import RedisBytes
 
@@ -22,11 +24,24 @@ return redis.call('SREM', KEYS[2], ARGV[1])
 
 def issue(redis: RedisBytes, lane: str, digest: str) -> bool:
     """Sees to it that a ticket waits for this stream. False: one waited already."""
-    job_id = uuid4().hex
-    if not redis.set(wire.TICKET.format(lane=lane, digest=digest), job_id, nx=True, ex=wire.TICKET_S):
+    pipeline = redis.pipeline(transaction=False)
+    job_id = reserve(pipeline, lane, digest)
+    if not pipeline.execute()[-1]:
         return False
-    wire.enqueue(lane, redis, "drain", lane, digest, timeout=300, job_id=job_id)
+    send(redis, lane, digest, job_id)
     return True
+
+
+def reserve(pipeline: Pipeline, lane: str, digest: str) -> str:
+    """Adds to ``pipeline`` the command that makes room for one ticket; where it succeeds, ``send`` must follow."""
+    job_id = uuid4().hex
+    pipeline.set(wire.TICKET.format(lane=lane, digest=digest), job_id, nx=True, ex=wire.TICKET_S)
+    return job_id
+
+
+def send(redis: RedisBytes, lane: str, digest: str, job_id: str) -> None:
+    """Puts the reserved ticket on its queue."""
+    wire.enqueue(lane, redis, "drain", lane, digest, timeout=300, job_id=job_id)
 
 
 def streams(redis: RedisBytes, lane: str) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -32,9 +32,10 @@ STALE_MS = ALIVE_S * 1000  # items that a worker took and did not touch for so l
 TICKET_S = 60  # a ticket that was lost blocks new ones for at most so long
 REPLY_S = 120  # answers wait so long for whoever asked
 BUNDLE_S = 30 * 86400
+MOST_DELIVERIES = 5  # an item that was with so many workers when they died is refused
 QUEUE_LIMIT = 20_000  # items that may wait in one stream
 BLOCK_S = 5.0  # longest single blocking read, so that a dead connection is noticed
-_SOCKET_S = 10.0
+_SOCKET_S = 15.0
 
 STREAMS = "labelloop:streams:{lane}"
 STREAM = "labelloop:items:{lane}:{digest}"
@@ -52,11 +53,11 @@ PUSH_CHUNKS = "labelloop:push:{connection}:chunks"
 PUSH_FAILED = "labelloop:push:{connection}:failed"
 PUSH_LEASE = "labelloop:push:{connection}:lease"
 
-RedisBytes = Redis
+RedisBytes: TypeAlias = Any  # a Redis that answers in bytes; redis-py's own types cannot say so
 
 
 def connect(url: str) -> RedisBytes:
-    """A client whose commands give up after ten seconds and are tried twice at most, for a restarted server.
+    """A client whose commands give up after fifteen seconds and are tried twice at most, for a restarted server.
 
     Raises:
         SettingsError: the address is not one.
@@ -103,9 +104,12 @@ def rq_list(lane: str) -> str:
     return f"{Queue.redis_queue_namespace_prefix}labelloop-{lane}"
 
 
-def enqueue(lane: str, redis: RedisBytes, function: str, *arguments: Any, timeout: int = 600, job_id: str | None = None) -> None:
-    """Puts a call of ``labelloop.scoring.jobs.<function>`` on a lane. Its result goes nowhere; failures stay an hour."""
-    rq_queue(lane, redis).enqueue_call(
+def enqueue(
+    lane: str, redis: RedisBytes, function: str, *arguments: Any, timeout: int = 600, job_id: str | None = None
+) -> None:
+    """Puts a call of ``labelloop.scoring.jobs.<function>`` on a lane, in one round trip. Failures stay an hour."""
+    queue = rq_queue(lane, redis)
+    call = queue.prepare_data(
         f"labelloop.scoring.jobs.{function}",
         args=arguments,
         timeout=timeout,
@@ -114,6 +118,9 @@ def enqueue(lane: str, redis: RedisBytes, function: str, *arguments: Any, timeou
         description=function,  # RQ's own would show the arguments
         job_id=job_id,
     )
+    pipeline = redis.pipeline(transaction=True)
+    queue.enqueue_many([call], pipeline=pipeline)
+    pipeline.execute()
 
 
 def text_hash(text: str) -> str:

@@ -1,0 +1,318 @@
+"""What `labelloop connect` does: one project, its key, version, webhook and settings, each checked. Safe to repeat."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from labelloop.errors import ConfigError, ItemError, SettingsError, StudioError, UnavailableError
+from labelloop.learning.store import Connection, Store, Version
+from labelloop.learning.versions import keep_calibrations
+from labelloop.scoring.queues import Scoring
+from labelloop.settings import Settings
+from labelloop.studio.client import Json, Project, StudioClient
+from labelloop.studio.schema import Schema, read_config, render
+from labelloop.tasks import make_bundle
+from labelloop.words import Bundle
+
+SAMPLING = "Uncertainty sampling"
+CALIBRATION_S = 300.0
+_KEY_AT_END = re.compile(r"/k/([^/\s?#]+)/?$")
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Connected:
+    """What came of it. ``calibrated``: priors come from the project's texts. ``again``: it had our address before."""
+
+    connection: Connection
+    version: Version
+    project: Project
+    schema: Schema
+    calibrated: bool
+    again: bool
+
+
+@dataclass(frozen=True)
+class _Address:
+    """How Label Studio calls us: the address with its key, and the backend row that has or shall have it."""
+
+    url: str
+    connection: Connection
+    row: Json | None
+    new: bool
+
+    def __repr__(self) -> str:  # the key must not reach a log by way of a traceback
+        return f"_Address(connection={self.connection.id})"
+
+
+def connect(
+    settings: Settings,
+    store: Store,
+    *,
+    project: str,
+    url: str,
+    token: str,
+    backend_url: str | None,
+    keep_sampling: bool,
+    report: Report,
+) -> Connected:
+    """Connects a project; ``report`` hears each finished step in a line. Predictions are not pushed yet.
+
+    ``project``: id or exact title. ``token``: personal access token or legacy token; sent to ``url`` only.
+    ``backend_url``: how Label Studio reaches LabelLoop, without key; None: the settings' ``backend_url``.
+    ``keep_sampling``: leave the order of the tasks as it is.
+
+    Raises:
+        StudioError: Label Studio does not answer or refuses; what was half made is removed, the remedy says what to do.
+        ConfigError: the project's label config has nothing that can be filled.
+        UnavailableError: our own web process does not answer at ``backend_url``.
+    """
+    with StudioClient(url, token) as studio:
+        report(f"Label Studio {studio.version()} answers at {studio.url}")
+        report(f"logged in as {studio.check_login()}")
+        found = studio.project(project)
+        report(f"project {found.id} ({found.title}) has {found.task_count} tasks")
+        schema = _schema(found, report)
+        base = (backend_url or settings.backend_url).rstrip("/")
+        _check_own_web(base, given=backend_url is not None, report=report)
+        address = _address(studio, store, found, base, token, report)
+        try:
+            version = _version(settings, store, studio, address.connection, found, schema, report)
+            row = _backend(studio, found, address, version)
+            _webhook(studio, found, address)
+        except BaseException:
+            _undo(studio, store, found, address)
+            raise
+        report(f"Label Studio calls LabelLoop at {base}/k/... and sends every new label")
+        _settings(studio, store, found, address, version, keep_sampling, report)
+        connection = store.update_connection(
+            address.connection.id, backend_id=int(row["id"]), label_config=found.label_config
+        )
+        calibrated = version.bundle != make_bundle(schema.fields, settings)
+        return Connected(connection, version, found, schema, calibrated, again=address.row is not None)
+
+
+def _schema(project: Project, report: Report) -> Schema:
+    schema = read_config(project.label_config)
+    for field in schema.fields:
+        many = "several of" if field.multiple else "one of"
+        report(f"{field.name}: {field.tag}, {many} {len(field.labels)} labels, filled by LabelLoop")
+    for name, reason in schema.skipped.items():
+        report(f"{name}: left to people, because {reason}")
+    if not schema.fields:
+        raise ConfigError(
+            f"The project '{project.title}' has no control that LabelLoop can fill.",
+            "; ".join(f"{name}: {reason}" for name, reason in schema.skipped.items())
+            or "Give it a label config in Settings > Labeling Interface, for example with <Choices>.",
+        )
+    return schema
+
+
+def _check_own_web(base: str, *, given: bool, report: Report) -> None:
+    """Raises UnavailableError unless LabelLoop answers at ``base``. A given host that only Label Studio's side knows
+    (a service's name between containers) is left for Label Studio to check."""
+    try:
+        answer = httpx.get(f"{base}/health", timeout=5.0, follow_redirects=True)
+        body: Any = answer.json()
+    except (httpx.ConnectError, httpx.TimeoutException) as error:
+        if given and "refused" not in str(error).lower():
+            report(f"{base} cannot be reached from here ({error}); Label Studio will say whether it can")
+            return
+        raise UnavailableError(
+            f"LabelLoop's web process does not answer at {base}.",
+            "Start `labelloop up` first (or `labelloop serve` and `labelloop worker`), or name its address with "
+            "--backend-url.",
+        ) from None
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+        body = None
+    if not isinstance(body, dict) or body.get("model_class") != "LabelLoop":
+        raise UnavailableError(
+            f"What answers at {base}/health is not LabelLoop.",
+            "Another program has the port: start LabelLoop on another one (LABELLOOP_PORT), or correct --backend-url.",
+        )
+    report(f"LabelLoop answers at {base}")
+
+
+def _address(studio: StudioClient, store: Store, project: Project, base: str, token: str, report: Report) -> _Address:
+    """The address to use: that of a backend row with a key of ours, else a new one (which takes over a dead row).
+
+    Of several rows of ours the first stays, for only the first is asked; the others are removed.
+    """
+    ours: list[tuple[Json, str, Connection]] = []
+    dead: list[Json] = []
+    for place, row in enumerate(studio.backends(project.id)):
+        match = _KEY_AT_END.search(row.get("url") or "")
+        known = store.connection_of_key(match[1]) if match else None
+        if match and known and (known.project_id, known.created_at) in {(None, None), (project.id, project.created_at)}:
+            ours.append((row, match[1], known))
+        elif match and str(row["url"]).startswith(f"{base}/k/"):
+            dead.append(row)  # its key belongs to a store that is gone, or to a project that was
+        elif place == 0:
+            report(
+                f"the backend '{row.get('title')}' was there first: Label Studio asks only it for single predictions, "
+                "until it is removed in Settings > Model"
+            )
+    facts = {"server_url": studio.url, "title": project.title, "token": token}
+    if ours:
+        row, key, connection = ours[0]
+        for other, *_ in ours[1:]:
+            _remove_row(studio, project, other)
+        if connection.project_id is None:
+            connection = store.bind(connection.id, project.id, project.created_at)
+        return _Address(f"{base}/k/{key}", store.update_connection(connection.id, **facts), row, new=False)
+    connection, key = store.create_connection(studio.url, project.id, project.created_at, project.title, token)
+    for other in dead:
+        _remove_row(studio, project, other)
+    return _Address(f"{base}/k/{key}", connection, None, new=True)
+
+
+def _version(
+    settings: Settings,
+    store: Store,
+    studio: StudioClient,
+    connection: Connection,
+    project: Project,
+    schema: Schema,
+    report: Report,
+) -> Version:
+    """The version that serves the connection: with the champion's priors where it has them, else with fresh ones."""
+    neutral = make_bundle(schema.fields, settings)
+    champion = store.champion(connection.id)
+    bundle = keep_calibrations(neutral, champion.bundle) if champion else neutral
+    if any(plan in neutral.plans for plan in bundle.plans):
+        fresh = _calibrated(settings, studio, neutral, project, report)
+        known = zip(bundle.plans, neutral.plans, fresh.plans, strict=True)
+        bundle = Bundle(plans=tuple(new if plan == plain else plan for plan, plain, new in known))
+    version = store.serve(connection.id, bundle, schema.skipped)
+    store.update_connection(connection.id, label_config=project.label_config)
+    report(f"version {version.name} serves it")
+    return version
+
+
+def _calibrated(settings: Settings, studio: StudioClient, bundle: Bundle, project: Project, report: Report) -> Bundle:
+    """The bundle with priors from a random sample of the project; as it is where nobody can compute them now."""
+    seed = random.Random(f"{project.id}.{project.created_at}").getrandbits(32)
+    sample = []
+    for task in studio.sample_tasks(project.id, settings.prior_sample, seed):
+        texts = _rendered(bundle, task.get("data") or {})
+        if texts:
+            sample.append(texts)
+    if not sample:
+        report("label priors are neutral: the project has no readable task yet (connect again when it has)")
+        return bundle
+    report(f"estimating label priors from {len(sample)} tasks")
+    try:
+        scoring = Scoring(settings.find_redis_url(), settings)
+        return scoring.calibrate(bundle, sample, CALIBRATION_S)
+    except (UnavailableError, SettingsError) as error:
+        report(f"label priors are neutral: {error.message} Connect again when a worker runs, for better scores")
+        return bundle
+
+
+def _rendered(bundle: Bundle, data: Mapping[str, Any]) -> dict[str, str]:
+    texts = {}
+    for field in bundle.fields:
+        try:
+            texts[field.name] = render(field, data)
+        except ItemError:
+            continue  # this item tells nothing about this field; the push reports it
+    return texts
+
+
+def _backend(studio: StudioClient, project: Project, address: _Address, version: Version) -> Json:
+    """The backend row with our address, connected.
+
+    Raises:
+        StudioError: Label Studio refuses the address, or its call of our /setup fails.
+    """
+    if address.row is None:
+        row = studio.add_backend(project.id, address.url, version.name)
+    elif address.row["url"] != address.url:
+        row = studio.update_backend(address.row["id"], project.id, address.url, address.row["title"])
+    else:
+        row = studio.backend(address.row["id"])
+    if row.get("readable_state") != "Connected":
+        raise StudioError(
+            f"Label Studio keeps the backend but calls it {row.get('readable_state')}: "
+            f"{row.get('error_message') or 'its /health failed'}.",
+            "LabelLoop's log says what came of the call; then connect again.",
+        )
+    if row.get("model_version") not in {version.name, None, ""}:
+        raise StudioError(
+            f"LabelLoop's web process serves {row['model_version']}, but this command prepared {version.name}.",
+            "Run both with the same LABELLOOP_* settings and the same store, then connect again.",
+        )
+    return row
+
+
+def _webhook(studio: StudioClient, project: Project, address: _Address) -> None:
+    """Makes sure that exactly one live webhook goes to our address: Label Studio makes none where its SSRF switches
+    differ, and keeps that of an address which we left."""
+    wanted = f"{address.url}/webhook"
+    hooks = studio.webhooks(project.id)
+    same = [hook for hook in hooks if hook["url"] == wanted]
+    if not same:
+        studio.add_webhook(project.id, wanted)
+    elif not (same[0]["is_active"] and same[0]["send_payload"] and same[0]["send_for_all_actions"]):
+        studio.update_webhook(same[0]["id"], wanted, is_active=True, send_payload=True, send_for_all_actions=True)
+    left = f"{str(address.row['url']).rstrip('/')}/webhook" if address.row else wanted
+    for hook in hooks:
+        if (hook["url"] == left and left != wanted) or hook in same[1:]:
+            studio.delete_webhook(hook["id"])
+
+
+def _settings(
+    studio: StudioClient,
+    store: Store,
+    project: Project,
+    address: _Address,
+    version: Version,
+    keep_sampling: bool,
+    report: Report,
+) -> None:
+    """Predictions are shown, uncertain tasks come first, and only those of our version count for that order.
+
+    Where an earlier version of ours stands, it stands until all predictions of the new one are there; the push moves
+    title and project together then.
+    """
+    wanted: dict[str, Any] = {"show_collab_predictions": True}
+    if not keep_sampling:
+        wanted["sampling"] = SAMPLING
+    earlier = {one.name for one in store.versions(address.connection.id)} - {version.name}
+    if project.model_version in earlier:
+        report(f"{project.model_version} stands until every task has a prediction of {version.name}")
+    else:
+        wanted["model_version"] = version.name
+        if address.row is not None and address.row["title"] != version.name:
+            studio.update_backend(address.row["id"], project.id, address.url, version.name)
+    studio.update_project(project.id, **wanted)
+    order = "in the order that the project has" if keep_sampling else "the least certain first"
+    report(f"annotators see the predictions, tasks come {order}")
+
+
+def _undo(studio: StudioClient, store: Store, project: Project, address: _Address) -> None:
+    """Removes what a failed attempt made: the row (Label Studio may have kept one that it refused), its webhook, the
+    key. What was there before stays."""
+    if not address.new:
+        return
+    try:
+        for row in studio.backends(project.id):
+            if row["url"] == address.url:
+                _remove_row(studio, project, row)
+    except StudioError:
+        return  # the key stays known, so that connecting again finds the row and goes on from there
+    store.remove_connection(address.connection.id)
+
+
+def _remove_row(studio: StudioClient, project: Project, row: Json) -> None:
+    studio.delete_backend(row["id"])
+    for hook in studio.webhooks(project.id):
+        if hook["url"] == f"{str(row['url']).rstrip('/')}/webhook":
+            studio.delete_webhook(hook["id"])

@@ -1,0 +1,146 @@
+"""Prompts: strict files apart from code. Loads prompts/<task>/<version>.yaml, checks it, hashes it, renders templates."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from labelloop.errors import SettingsError
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*/v[0-9]+")
+_PLACEHOLDER = re.compile(r"\{(\w*)\}")
+_PLACEHOLDERS = frozenset({"label", "description", "question"})
+
+
+def render(template: str, values: Mapping[str, str]) -> str:
+    """Fills the placeholders of a template in one pass, so that braces in a value are only text.
+
+    >>> render("{question} {label}", {"label": "{question}", "question": "Which?"})
+    'Which? {question}'
+    """
+    return _PLACEHOLDER.sub(lambda match: values[match[1]], template)
+
+
+def _known_placeholders(template: str) -> str:
+    unknown = set(_PLACEHOLDER.findall(template)) - _PLACEHOLDERS
+    if unknown:
+        raise ValueError(f"{template!r} has unknown placeholders {sorted(unknown)}; known: {sorted(_PLACEHOLDERS)}")
+    return template
+
+
+Template = Annotated[str, Field(min_length=1), AfterValidator(_known_placeholders)]
+Templates = Annotated[tuple[Template, ...], Field(min_length=1)]
+Phrases = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+
+
+class Strict(BaseModel):
+    """A part of a prompt file: frozen, and refusing keys that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Group(Strict):
+    """Labels that explain each other, such as "positive" and "negative".
+
+    ``labels``: a label's key (see ``tasks.verbalizers.key``) to sentences or phrases that a text of this label is like.
+    A key may hold several names, split by "|". ``share``: the least share of a field's labels that must belong to the
+    group before it is used, so that "love" is read as an emotion only among emotions. ``templates``: used on the
+    phrases in place of the general ones.
+    """
+
+    labels: dict[str, Phrases]
+    share: float = Field(0.5, gt=0, le=1)
+    templates: Templates = ("{label}",)
+
+
+class Scale(Strict):
+    """How the steps of an ordinal field are told: ``steps`` from lowest to highest, for fields whose name or question
+    has one of ``words``; no words: for every field."""
+
+    words: tuple[str, ...] = ()
+    steps: Annotated[tuple[Phrases, ...], Field(min_length=2)]
+
+
+class Constants(Strict):
+    """The numbers between similarity and probability; see ``tasks.calibration``."""
+
+    prior: float = Field(ge=0, le=1)
+    slope: float = Field(gt=0)
+    slope_labels: float
+    threshold: float
+    threshold_slope: float = Field(gt=0)
+
+
+class Prompt(Strict):
+    """One prompt file of the classification task, and ``digest``, the hash of its bytes."""
+
+    name: str
+    digest: str
+    templates: Templates
+    described: Templates
+    asked: Templates
+    words: dict[str, str]
+    groups: dict[str, Group]
+    scales: Annotated[tuple[Scale, ...], Field(min_length=1)]
+    neutral: Annotated[tuple[str, ...], Field(min_length=8)]
+    constants: Constants
+
+    @model_validator(mode="after")
+    def _last_scale_is_general(self) -> Self:
+        if self.scales[-1].words:
+            raise ValueError("the last of scales must have no words: it serves every field that no other serves")
+        return self
+
+
+def load_prompt(name: str, prompts_dir: str = "") -> Prompt:
+    """The prompt called ``name``, for example "classification/v1".
+
+    Args:
+        prompts_dir: a folder whose <task>/<version>.yaml comes before the shipped one; "" for none.
+
+    Raises:
+        SettingsError: there is no such file, or it is not as a prompt must be; the message names the key.
+    """
+    if not _NAME.fullmatch(name):
+        raise SettingsError(f"{name!r} is no prompt.", 'A prompt is named "<task>/v<number>", like classification/v1.')
+    path = _find(name, prompts_dir)
+    return _load(name, path, path.stat().st_mtime_ns)
+
+
+def _find(name: str, prompts_dir: str) -> Path:
+    package = Path(__file__).parent
+    folders = [package / "prompts", package.parents[1] / "prompts"]  # in the wheel; in the repository
+    if prompts_dir:
+        folders.insert(0, Path(prompts_dir).expanduser())
+    for folder in folders:
+        path = folder / f"{name}.yaml"
+        if path.is_file():
+            return path
+    raise SettingsError(
+        f"There is no prompt {name}: looked for {name}.yaml in {', '.join(str(folder) for folder in folders)}.",
+        "Correct LABELLOOP_PROMPTS_DIR, or install labelloop again.",
+    )
+
+
+@lru_cache(maxsize=32)
+def _load(name: str, path: Path, _changed: int) -> Prompt:
+    content = path.read_bytes()
+    try:
+        read: Any = yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        if not isinstance(read, dict):
+            raise ValueError("the file must be a mapping")
+        return Prompt(**{**read, "name": name, "digest": hashlib.sha256(content).hexdigest()})
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
+        raise SettingsError(
+            f"The prompt {path} is wrong: {wrong}.", "Correct it; the shipped one is an example."
+        ) from None
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        raise SettingsError(f"The prompt {path} cannot be read: {error}.", "It must be YAML.") from None

@@ -1,0 +1,216 @@
+"""What RQ calls in a worker: drains a stream of items, calibrates a bundle, takes a step of a push."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from rq.timeouts import BaseTimeoutException
+
+from labelloop import tasks
+from labelloop.errors import LabelLoopError, ModelError
+from labelloop.scoring import cache, tickets, wire
+from labelloop.scoring.pace import Pace, cost
+from labelloop.scoring.workplace import Item, Workplace, here
+from labelloop.words import Answer, Bundle
+
+log = logging.getLogger(__name__)
+
+_READ_AHEAD = {"interactive": 32, "predict": 256}  # items per read, of all requests together
+_TURN_S = 5.0  # after so long, another bundle of the same lane has its turn
+_paces: dict[float, Pace] = {}
+
+
+def _pace(place: Workplace) -> Pace:
+    target = float(place.settings.micro_batch_ms)
+    return _paces.setdefault(target, Pace(target))
+
+
+def drain(lane: str, digest: str) -> None:
+    """Scores what waits in the stream of this lane and bundle, until it is empty."""
+    place = here()
+    ticket = wire.TICKET.format(lane=lane, digest=digest)
+    stream = wire.STREAM.format(lane=lane, digest=digest)
+    started = time.monotonic()
+    while items := place.read(stream, ticket, _READ_AHEAD[lane]):
+        try:
+            _score(place, lane, digest, stream, items)
+        finally:
+            place.give_back(stream, place.held(stream))
+        if place.stopping.is_set():
+            tickets.issue(place.redis, lane, digest)
+            return
+        if time.monotonic() - started > _TURN_S and place.redis.llen(wire.rq_list(lane)):
+            tickets.issue(place.redis, lane, digest)
+            return
+
+
+def _score(place: Workplace, lane: str, digest: str, stream: str, items: list[Item]) -> None:
+    """Answers ``items``; equal ones are scored once."""
+    deadly = [item for item in items if item.deliveries > wire.MOST_DELIVERIES]
+    if deadly:
+        _refuse(place, digest, stream, deadly, "Workers died while they scored it.")
+        items = [item for item in items if item.deliveries <= wire.MOST_DELIVERIES]
+    bundle = place.bundle(digest)
+    if bundle is None:
+        _refuse(place, digest, stream, items, "The version's definition was lost with Redis; ask again.")
+        return
+    if lane != "interactive":  # there, whoever asks has looked a moment ago
+        items = _answer_known(place, digest, stream, items)
+    groups: dict[tuple[int, tuple[tuple[str, str], ...]], list[Item]] = {}
+    for item in items:
+        groups.setdefault((item.epoch, tuple(item.texts.items())), []).append(item)
+    todo = sorted(groups.values(), key=lambda group: cost(group[0].texts))
+    score_in_batches(
+        place,
+        bundle,
+        digest,
+        [group[0].texts for group in todo],
+        lane,
+        lambda start, answers: _write_groups(place, digest, stream, todo[start : start + len(answers)], answers),
+    )
+
+
+def _answer_known(place: Workplace, digest: str, stream: str, items: list[Item]) -> list[Item]:
+    """Answers from the cache what it has by now; returns the others."""
+    names = [cache.keys(digest, item.epoch, item.texts) for item in items]
+    known = iter(cache.get(place.redis, [name for some in names for name in some]))
+    found = [[answer for _ in some if (answer := next(known))] for some in names]
+    complete = {index: some for index, some in enumerate(found) if len(some) == len(names[index])}
+    if complete:
+        _write(place, digest, stream, [items[index] for index in complete], list(complete.values()), keep=False)
+    return [item for index, item in enumerate(items) if index not in complete]
+
+
+def score_in_batches(
+    place: Workplace,
+    bundle: Bundle,
+    digest: str,
+    texts: Sequence[Mapping[str, str]],
+    lane: str,
+    write: Callable[[int, list[list[Answer]]], None],
+) -> int:
+    """Scores ``texts``, which are sorted by length, in micro-batches; more urgent lanes are served in between.
+
+    ``write(start, answers)`` is called after each micro-batch. Returns how many were scored: fewer than all when the
+    worker has to stop.
+    """
+    pace = _pace(place)
+    costs = [cost(item) for item in texts]
+    start = 0
+    while start < len(texts) and not place.stopping.is_set():
+        if start:
+            serve_urgent(place, lane)
+        count = pace.take(digest, costs[start:])
+        began = time.perf_counter()
+        answers = answer(bundle, texts[start : start + count], place)
+        pace.record(digest, sum(costs[start : start + count]), (time.perf_counter() - began) * 1000)
+        write(start, answers)
+        start += count
+    return start
+
+
+def serve_urgent(place: Workplace, lane: str) -> None:
+    """Drains the more urgent lanes now, inside the job that is running; their tickets then find nothing to do."""
+    urgent = tuple(one for one in wire.SCORING_LANES if wire.LANES.index(one) < wire.LANES.index(lane))
+    for other, digest in tickets.waiting(place.redis, urgent):
+        drain(other, digest)
+
+
+def answer(bundle: Bundle, texts: Sequence[Mapping[str, str]], place: Workplace) -> list[list[Answer]]:
+    """The answers of a micro-batch; an item that cannot be scored is answered with the reason and spoils no other."""
+    try:
+        answers = tasks.answer(bundle, texts, place.settings)
+        if len(answers) != len(texts):
+            raise RuntimeError(f"{len(answers)} answers came for {len(texts)} items")
+        return answers
+    except BaseTimeoutException:
+        raise
+    except ModelError as error:  # no item is to blame
+        log.error("the model failed: %s", error)
+        return [_refusals(item, str(error)) for item in texts]
+    except Exception as error:  # an engine may raise anything, and the other items must not suffer
+        if len(texts) == 1:
+            log.warning("one item cannot be scored: %s", type(error).__name__, exc_info=error)
+            reason = str(error) if isinstance(error, LabelLoopError) else f"{type(error).__name__}: {error}"
+            return [_refusals(texts[0], reason)]
+        log.warning("a micro-batch of %d failed (%s); its items are scored singly", len(texts), type(error).__name__)
+    return [answer(bundle, [item], place)[0] for item in texts]
+
+
+def _refusals(texts: Mapping[str, str], reason: str) -> list[Answer]:
+    return [Answer(field=name, labels=(), score=0.0, reason=reason, provenance={"failed": True}) for name in texts]
+
+
+def failed(answers: Sequence[Answer]) -> bool:
+    """Whether the item could not be scored just now; such answers are not kept."""
+    return any(one.provenance.get("failed") for one in answers)
+
+
+def _refuse(place: Workplace, digest: str, stream: str, items: list[Item], reason: str) -> None:
+    if items:
+        _write(place, digest, stream, items, [_refusals(item.texts, reason) for item in items], keep=False)
+
+
+def _write_groups(
+    place: Workplace, digest: str, stream: str, groups: list[list[Item]], answers: list[list[Answer]]
+) -> None:
+    items = [item for group in groups for item in group]
+    spread = [found for group, found in zip(groups, answers, strict=True) for _ in group]
+    _write(place, digest, stream, items, spread, keep=True)
+
+
+def _write(
+    place: Workplace, digest: str, stream: str, items: list[Item], answers: list[list[Answer]], keep: bool
+) -> None:
+    """Writes answers to cache and replies and acknowledges the items, all or nothing."""
+    pipeline = place.redis.pipeline(transaction=True)
+    replies: dict[str, list[str]] = {}
+    for item, found in zip(items, answers, strict=True):
+        values = [one.model_dump_json() for one in found]
+        replies.setdefault(item.reply, []).append(f"[{item.index},[{','.join(values)}]]")
+        if keep and not failed(found):
+            for one, value in zip(found, values, strict=True):
+                name = cache.key(digest, item.epoch, one.field, item.texts[one.field])
+                cache.put(pipeline, name, value, place.settings.cache_ttl_s)
+    for reply, messages in replies.items():
+        key = wire.REPLY.format(id=reply)
+        pipeline.rpush(key, f"[{','.join(messages)}]")
+        pipeline.expire(key, wire.REPLY_S)
+    entries = [item.entry for item in items]
+    pipeline.xack(stream, wire.GROUP, *entries)
+    pipeline.xdel(stream, *entries)
+    pipeline.execute()
+    place.done(stream, entries)
+
+
+def calibrate(number: str) -> None:
+    """Freezes the priors of a bundle from a sample; both lie in Redis under ``number``."""
+    place = here()
+    order = place.redis.get(wire.SAMPLE.format(id=number))
+    if order is None:
+        log.info("a calibration was asked so long ago that nobody waits for it")
+        return
+    content = json.loads(order)
+    reply: dict[str, object]
+    try:
+        bundle = tasks.calibrate(Bundle.model_validate(content["bundle"]), content["sample"], place.settings)
+        reply = {"bundle": bundle.model_dump(mode="json")}
+    except LabelLoopError as error:
+        log.error("a calibration failed: %s", error)
+        reply = {"error": type(error).__name__, "message": error.message, "remedy": error.remedy}
+    key = wire.REPLY.format(id=number)
+    pipeline = place.redis.pipeline(transaction=True)
+    pipeline.rpush(key, json.dumps(reply))
+    pipeline.expire(key, wire.REPLY_S)
+    pipeline.delete(wire.SAMPLE.format(id=number))
+    pipeline.execute()
+
+
+def push_step(connection_id: int) -> None:
+    """Takes the next step of the push of a connection."""
+    from labelloop.scoring import push
+
+    push.step(here(), connection_id)

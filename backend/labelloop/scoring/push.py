@@ -1,0 +1,9 @@
+"""Whole-project pre-annotation."""
+
+
+def running(redis):
+    return []
+
+
+def sweep(redis):
+    return None

@@ -1,0 +1,182 @@
+"""The warm worker: an RQ SimpleWorker that beats while it works, stops cleanly, and outlives a Redis restart."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any
+from uuid import uuid4
+
+from redis.exceptions import RedisError
+from rq import SimpleWorker
+from rq.exceptions import StopRequested
+from rq.serializers import JSONSerializer
+from rq.worker import WorkerStatus
+
+from labelloop.errors import LabelLoopError
+from labelloop.scoring import wire
+from labelloop.scoring.beat import Beat
+from labelloop.scoring.workplace import Workplace, occupy
+from labelloop.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+_RQ_TTL_S = 20  # RQ derives from it: blocking reads of 5 s, socket timeouts of 15 s, its record expires after 80 s
+
+
+class WarmWorker(SimpleWorker):
+    """Executes jobs in this process, where the models stay loaded.
+
+    RQ's own bookkeeping between two jobs costs many round trips; most of it is left to the heartbeat's thread. The
+    listener for remote commands is not started: nobody sends us any.
+    """
+
+    max_connection_wait_time = 5.0
+
+    def __init__(self, place: Workplace, queues: Sequence[str]) -> None:
+        super().__init__(
+            [wire.rq_queue(lane, place.redis) for lane in queues],
+            name=f"{place.name}-{uuid4().hex[:6]}",  # after an outage RQ may still know the former name
+            connection=place.redis,
+            serializer=JSONSerializer,
+            log_job_description=False,
+            default_result_ttl=0,
+            worker_ttl=_RQ_TTL_S,
+        )
+        self._place = place
+        self._beaten = 0.0
+        self.interruptible = False
+
+    def dequeue_job_and_maintain_ttl(self, timeout: int | None, max_idle_time: int | None = None) -> Any:
+        """Waits for a job. Only here may a signal interrupt: no job is in hand."""
+        self.interruptible = True
+        try:
+            if self._place.stopping.is_set():
+                raise StopRequested
+            return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+        finally:
+            self.interruptible = False
+
+    def set_state(self, state: str, pipeline: Any = None) -> None:
+        if pipeline is not None or state not in {WorkerStatus.IDLE, WorkerStatus.BUSY}:
+            super().set_state(state, pipeline)
+        self._state = state
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
+        if pipeline is not None or time.monotonic() - self._beaten > wire.BEAT_S:
+            super().heartbeat(timeout, pipeline)
+            self._beaten = time.monotonic()
+
+    def beat(self) -> None:
+        """Keeps RQ's records of this worker and its job alive; called by the heartbeat's thread."""
+        for execution in list(self.executions.values()):
+            if execution._job is not None:
+                self.maintain_heartbeats(execution._job, execution)
+        self.connection.hset(self.key, "state", self._state)
+        super().heartbeat()
+
+    def subscribe(self) -> None:
+        """See the class."""
+
+    def unsubscribe(self) -> None:
+        """See the class."""
+
+    def _install_signal_handlers(self) -> None:
+        """``run`` has installed its own, which outlive this object."""
+
+    def stop_after_job(self) -> None:
+        self._stop_requested = True
+
+
+class _Signals:
+    """SIGTERM and SIGINT: the micro-batch is finished, the rest is given back, the process exits 0."""
+
+    def __init__(self, place: Workplace) -> None:
+        self._place = place
+        self.worker: WarmWorker | None = None
+        self.starting = True
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._place.stopping.set()
+        if self.starting:
+            raise SystemExit(0)
+        if self.worker is not None:
+            self.worker.stop_after_job()
+            if self.worker.interruptible:
+                raise StopRequested
+
+
+def run(settings: Settings, queues: Sequence[str] = wire.LANES) -> int:
+    """Works until SIGTERM or SIGINT; returns the exit code, 0.
+
+    Raises:
+        SettingsError: no Redis is configured.
+        ModelError: the model cannot be loaded.
+    """
+    name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
+    place = Workplace(settings.find_redis_url(), settings, name)
+    occupy(place)
+    signals = _Signals(place)
+    beat = Beat(place, queues)
+    beat.start()
+    try:
+        if set(queues) & set(wire.LANES):
+            _warm_up(place)
+        signals.starting = False
+        beat.state = "ready"
+        beat.now()
+        log.info("worker %s is warm and serves %s", name, ", ".join(queues))
+        _work(place, queues, signals, beat)
+    finally:
+        place.stopping.set()
+        beat.stop()
+        place.close()
+    log.info("worker %s has stopped", name)
+    return 0
+
+
+def _work(place: Workplace, queues: Sequence[str], signals: _Signals, beat: Beat) -> None:
+    """RQ's work loop, again after each outage of Redis."""
+    failures = 0
+    while not place.stopping.is_set():
+        began = time.monotonic()
+        try:
+            signals.worker = beat.worker = WarmWorker(place, queues)
+            signals.worker.work(logging_level="WARNING")
+        except StopRequested:
+            break
+        except (RedisError, OSError) as error:
+            log.warning("Redis does not answer (%s); trying again", error)
+        finally:
+            signals.worker = beat.worker = None
+        place.forget_held()
+        failures = 0 if time.monotonic() - began > 30 else failures + 1
+        place.stopping.wait(_BACKOFF_S[min(failures, len(_BACKOFF_S)) - 1])
+
+
+def _warm_up(place: Workplace) -> None:
+    """Loads the models of the bundles that were used last, else the configured one, so that no annotator waits."""
+    from labelloop import engines, tasks
+
+    try:
+        digests = [value.decode() for value in place.redis.lrange(wire.RECENT, 0, -1)]
+        bundles = [bundle for digest in digests if (bundle := place.bundle(digest))]
+    except RedisError as error:
+        log.warning("Redis does not answer yet (%s)", error)
+        bundles = []
+    for bundle in bundles:
+        try:
+            tasks.answer(bundle, [{field.name: "Good morning." for field in bundle.fields}], place.settings)
+        except LabelLoopError as error:  # an old bundle's model may be gone; the others are not
+            log.warning("bundle %s cannot be warmed up: %s", bundle.digest[:8], error)
+    if not bundles:
+        settings = place.settings
+        engines.load("encoder", settings.encoder, settings.encoder_revision, settings).embed(["Good morning."])

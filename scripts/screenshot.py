@@ -1,0 +1,69 @@
+"""Takes the README's pictures: a running demo's Data Manager and a pre-annotated task, in headless Chromium.
+
+Run while `make demo` is up: .venv/bin/python scripts/screenshot.py [DATA_DIR of the demo]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labelloop.demo.browser import signed_in
+from labelloop.demo.label_studio import LabelStudioServer
+from labelloop.demo.project import find_or_create
+from labelloop.errors import LabelLoopError
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def close_dialogs(page: Page) -> None:
+    """Nothing that greets a new user may lie over the picture."""
+    for name in ("Close", "Dismiss", "Got it", "Skip"):
+        for button in page.get_by_role("button", name=name, exact=True).all():
+            if button.is_visible():
+                button.click()
+
+
+def data_manager(page: Page, url: str, project_id: int, file: Path) -> None:
+    """The list of tasks with their scores."""
+    page.goto(f"{url}/projects/{project_id}/data")
+    page.get_by_text("Label All Tasks").wait_for()
+    page.wait_for_load_state("networkidle")
+    close_dialogs(page)
+    page.screenshot(path=file)
+
+
+def pre_annotated_task(page: Page, url: str, project_id: int, file: Path) -> None:
+    """The first task of the label stream, filled in."""
+    page.goto(f"{url}/projects/{project_id}/data?labeling=1")
+    page.locator("input[type=checkbox]:checked").first.wait_for(state="attached")
+    page.wait_for_load_state("networkidle")
+    close_dialogs(page)
+    page.screenshot(path=file)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data_dir", nargs="?", type=Path, default=Path(".demo"), help="of the running demo")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
+    options = parser.parse_args()
+    try:
+        studio = LabelStudioServer.running(options.data_dir / "label-studio")
+        project_id = find_or_create(studio)
+        with signed_in(studio.url, studio.email, studio.password, size=(1200, 760)) as page:
+            options.out.mkdir(parents=True, exist_ok=True)
+            data_manager(page, studio.url, project_id, options.out / "data-manager.png")
+            pre_annotated_task(page, studio.url, project_id, options.out / "pre-annotated-task.png")
+    except LabelLoopError as error:
+        sys.stderr.write(f"{error.message}\n{error.remedy}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

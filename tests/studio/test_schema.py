@@ -1,0 +1,274 @@
+"""Label configs as people write them: what becomes a field, what is left to people and why, what is refused."""
+
+import pytest
+
+from labelloop.errors import ConfigError
+from labelloop.studio.schema import Schema, read_config
+from labelloop.words import Field
+
+TEXT = '<Text name="text" value="$text"/>'
+TWO = '<Choice value="A"/><Choice value="B"/>'
+
+
+def read(inner: str) -> Schema:
+    return read_config(f"<View>{inner}</View>")
+
+
+def only(inner: str) -> Field:
+    schema = read(TEXT + inner)
+    assert not schema.skipped
+    (field,) = schema.fields
+    return field
+
+
+def reason(inner: str, name: str = "c") -> str:
+    schema = read(inner)
+    assert [field.name for field in schema.fields] == []
+    return schema.skipped[name]
+
+
+def paths(field: Field) -> list[tuple[str, ...]]:
+    return [label.path for label in field.labels]
+
+
+def test_a_single_choice_stores_the_alias_and_reads_the_value() -> None:
+    field = only(
+        '<Choices name="topic" toName="text"><Choice value="Sport &amp; fun" alias="sp" hint="matches, players"/>'
+        '<Choice value="Art"/></Choices>'
+    )
+    assert (field.tag, field.kind, field.to_name, field.multiple, field.nested) == (
+        "Choices",
+        "classification",
+        "text",
+        False,
+        False,
+    )
+    assert [(label.path, label.text, label.description) for label in field.labels] == [
+        (("sp",), "Sport & fun", "matches, players"),
+        (("Art",), "Art", ""),
+    ]
+    assert [(source.name, source.tag, source.key) for source in field.sources] == [("text", "Text", "text")]
+
+
+@pytest.mark.parametrize(
+    ("choice", "multiple"), [("", False), ("single", False), ("single-radio", False), ("multiple", True)]
+)
+def test_several_labels_are_allowed_only_by_choice_multiple(choice: str, multiple: bool) -> None:
+    attribute = f'choice="{choice}"' if choice else ""
+    assert only(f'<Choices name="c" toName="text" {attribute}>{TWO}</Choices>').multiple is multiple
+
+
+def test_nested_choices_offer_their_leaves_as_paths() -> None:
+    field = only(
+        '<Choices name="c" toName="text" allowNested="true"><Choice value="Animal" alias="an">'
+        '<Choice value="Cat" hint="meows"/><Choice value="Dog" alias="d"/></Choice><Choice value="Stone"/></Choices>'
+    )
+    assert field.nested
+    assert paths(field) == [("an", "Cat"), ("an", "d"), ("Stone",)]
+    assert [label.text for label in field.labels] == ["Animal > Cat", "Animal > Dog", "Stone"]
+    assert field.labels[0].description == "meows"
+
+
+def test_without_allownested_the_editor_shows_the_outer_choices_only() -> None:
+    field = only(
+        '<Choices name="c" toName="text"><Choice value="A"><Choice value="A1"/></Choice><Choice value="B"/></Choices>'
+    )
+    assert paths(field) == [("A",), ("B",)]
+    assert not field.nested
+
+
+def test_choices_may_stand_inside_layout_tags_and_repeat_only_once() -> None:
+    field = only(
+        '<Choices name="c" toName="text"><View><Header value="x"/><Choice value="A"/></View>'
+        '<View><Choice value="B"/><Choice value="A" hint="again"/></View></Choices>'
+    )
+    assert paths(field) == [("A",), ("B",)]
+    assert field.labels[0].description == ""
+
+
+def test_a_choice_shows_its_html_in_place_of_its_value() -> None:
+    field = only(
+        '<Choices name="c" toName="text"><Choice value="pos" html="&lt;b&gt;Very&lt;/b&gt; happy"/>'
+        '<Choice value="neg" html="&lt;img src=x&gt;"/></Choices>'
+    )
+    assert [(label.path, label.text) for label in field.labels] == [(("pos",), "Very happy"), (("neg",), "neg")]
+
+
+def test_taxonomy_offers_inner_nodes_unless_leaves_only() -> None:
+    tree = (
+        '<Choice value="A" alias="a"><Choice value="A1"/><Choice value="A2"><Choice value="deep"/></Choice></Choice>'
+        '<Choice value="B"/>'
+    )
+    field = only(f'<Taxonomy name="t" toName="text">{tree}</Taxonomy>')
+    assert paths(field) == [("a",), ("a", "A1"), ("a", "A2"), ("a", "A2", "deep"), ("B",)]
+    assert field.labels[3].text == "A > A2 > deep"
+    assert field.multiple
+    assert field.nested
+    leaves = only(f'<Taxonomy name="t" toName="text" leafsOnly="true" maxUsages="1">{tree}</Taxonomy>')
+    assert paths(leaves) == [("a", "A1"), ("a", "A2", "deep"), ("B",)]
+    assert not leaves.multiple
+
+
+def test_rating_is_a_scale_from_one_star() -> None:
+    assert paths(only('<Rating name="r" toName="text"/>')) == [("1",), ("2",), ("3",), ("4",), ("5",)]
+    field = only('<Rating name="r" toName="text" maxRating="3"/>')
+    assert (len(field.labels), field.ordinal, field.multiple) == (3, True, False)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "steps"),
+    [
+        ('min="0" max="10"', [str(step) for step in range(11)]),
+        ('min="-1" max="1"', ["-1", "0", "1"]),
+        ('min="0" max="1" step="0.25"', ["0", "0.25", "0.5", "0.75", "1"]),
+        ('min="1" max="2" step="0.3"', ["1", "1.3", "1.6", "1.9"]),
+        ('min="1e1" max="20" step="10"', ["10", "20"]),
+    ],
+)
+def test_a_number_in_few_steps_is_a_scale(attributes: str, steps: list[str]) -> None:
+    field = only(f'<Number name="n" toName="text" {attributes}/>')
+    assert [label.text for label in field.labels] == steps
+    assert field.ordinal
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        ("", "free number"),
+        ('min="0"', "free number"),
+        ('min="0" max="11"', "12 values"),
+        ('min="0" max="1e9" step="1e-9"', "values"),
+        ('min="0" max="1" step="0"', "no scale"),
+        ('min="0" max="1" step="-1"', "no scale"),
+        ('min="NaN" max="1"', "no scale"),
+        ('min="0" max="Infinity"', "no scale"),
+        ('min="0" max="1e999999"', "no scale"),
+        ('min="low" max="high"', "not all numbers"),
+        ('min="5" max="1"', "nothing to choose"),
+    ],
+)
+def test_other_numbers_are_left_to_people(attributes: str, words: str) -> None:
+    assert words in reason(f'{TEXT}<Number name="c" toName="text" {attributes}/>')
+
+
+@pytest.mark.parametrize(
+    ("inner", "words"),
+    [
+        ('<Choices name="c" toName="text"><Choice value="A"/></Choices>', "1 label"),
+        ('<Choices name="c" toName="text"/>', "no labels"),
+        ('<Choices name="c" toName="text" value="$options"/>', "each task's data"),
+        ('<Choices name="c" toName="text"><Choice value="$one"/><Choice value="B"/></Choices>', "each task's data"),
+        ('<Taxonomy name="c" toName="text" value="$options"/>', "each task's data"),
+        ('<Taxonomy name="c" toName="text" apiUrl="https://x.example"/>', "another server"),
+        (f'<Taxonomy name="c" toName="text" labeling="true">{TWO}</Taxonomy>', "spans"),
+        (f'<Choices name="c" toName="text" perRegion="true">{TWO}</Choices>', "perRegion"),
+        (f'<Choices name="c" toName="text" perItem="true">{TWO}</Choices>', "perItem"),
+        (f'<Choices name="c" toName="text" visibleWhen="choice-selected">{TWO}</Choices>', "comes later"),
+        (f'<View visibleWhen="region-selected"><Choices name="c" toName="text">{TWO}</Choices></View>', "condition"),
+        (f'<Repeater on="$rows"><Choices name="c" toName="text">{TWO}</Choices></Repeater>', "repeated"),
+        (f'<Choices name="c" toName="other">{TWO}</Choices>', '"other"'),
+        (f'<Choices name="c">{TWO}</Choices>', "toName"),
+        (f'<Choices name="c" toName="text, img">{TWO}</Choices><Image name="img" value="$img"/>', "<Image"),
+        ('<Labels name="c" toName="text"><Label value="PER"/></Labels>', "spans"),
+        ('<TextArea name="c" toName="text"/>', "free text"),
+        ('<Pairwise name="c" toName="text"/>', "comes later"),
+        ('<Magic name="c" toName="text"/>', "<Magic> is not supported"),
+        ('<Rating name="c" toName="text" maxRating="many"/>', "maxRating"),
+        ('<Rating name="c" toName="text" maxRating="1"/>', "nothing to choose"),
+        ('<Rating name="c" toName="text" maxRating="999999999999999999999"/>', "maxRating"),
+        (f'<Choices name="c" toName="text">{TWO}</Choices><Rating name="c" toName="text"/>', "2 tags are called"),
+        (f'<Choices name="c" toName="text">{TWO}</Choices><Text name="text" value="$other"/>', "2 tags are called"),
+        (f'<Choices name="c" toName="b64">{TWO}</Choices><Text name="b64" value="$x" encoding="base64"/>', "encoded"),
+        (f'<Choices name="c" toName="url">{TWO}</Choices><Text name="url" value="$x" valueType="url"/>', "address"),
+        (f'<Choices name="c" toName="note">{TWO}</Choices><Text name="note" value="Read this."/>', "fixed text"),
+    ],
+)
+def test_what_cannot_be_filled_is_skipped_with_a_reason(inner: str, words: str) -> None:
+    assert words in reason(TEXT + inner)
+
+
+def test_a_control_without_a_name_is_named_by_its_place() -> None:
+    assert read(f'{TEXT}\n<Choices toName="text">{TWO}</Choices>').skipped == {"<Choices> in line 2": "it has no name"}
+
+
+def test_filters_and_relations_are_no_controls() -> None:
+    schema = read(f'{TEXT}<Filter toName="c"/><Relations><Relation value="r"/></Relations>')
+    assert schema == Schema((), {})
+
+
+def test_several_controls_and_objects_in_one_config() -> None:
+    schema = read(
+        '<HyperText name="body" value="$mail.html"/><Paragraphs name="chat" value="$turns" nameKey="who" textKey="said"/>'
+        f'<Choices name="a" toName="body">{TWO}</Choices><Choices name="b" toName="chat,body">{TWO}</Choices>'
+        '<TextArea name="note" toName="body"/><Rating name="r" toName="chat"/>'
+    )
+    assert [field.name for field in schema.fields] == ["a", "b", "r"]
+    assert list(schema.skipped) == ["note"]
+    both = schema.fields[1]
+    assert both.to_name == "chat"
+    assert [source.key for source in both.sources] == ["turns", "mail.html"]
+    assert (both.sources[0].name_key, both.sources[0].text_key) == ("who", "said")
+
+
+def test_names_of_tags_and_attributes_may_be_in_any_case() -> None:
+    field = only('<choices name="c" toname="text" CHOICE="multiple"><choice Value="A"/><choice value="B"/></choices>')
+    assert (field.tag, field.multiple, len(field.labels)) == ("Choices", True, 2)
+
+
+@pytest.mark.parametrize(
+    ("inner", "question"),
+    [
+        (f'<Header value="Which?"/><Choices name="c" toName="text">{TWO}</Choices>', "Which?"),
+        (f'<Header value="Old"/><Header> New\n one </Header><Choices name="c" toName="text">{TWO}</Choices>', "New one"),
+        (f'<View><Header value="Which?"/></View><Choices name="c" toName="text">{TWO}</Choices>', ""),
+        (f'<Header value="Which?"/><View><Choices name="c" toName="text">{TWO}</Choices></View>', "Which?"),
+        (f'<Header value="$text"/><Choices name="c" toName="text">{TWO}</Choices>', ""),
+        (f'<Choices name="c" toName="text" title="Mine">{TWO}</Choices>', "Mine"),
+        (f'<Collapse><Panel value="Topic"><Choices name="c" toName="text">{TWO}</Choices></Panel></Collapse>', "Topic"),
+        (f'<Choices name="c" toName="text">{TWO}</Choices>', ""),
+    ],
+)
+def test_the_question_is_the_nearest_header(inner: str, question: str) -> None:
+    assert only(inner).question == question
+
+
+def test_a_header_belongs_to_the_first_control_after_it() -> None:
+    schema = read(
+        f'{TEXT}<Header value="Topic?"/><Choices name="a" toName="text">{TWO}</Choices>'
+        f'<Choices name="b" toName="text">{TWO}</Choices><Header value="Mood?"/><Rating name="c" toName="text"/>'
+    )
+    assert [field.question for field in schema.fields] == ["Topic?", "", "Mood?"]
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ("", "empty"),
+        ("  \n", "empty"),
+        ("not XML", "line 1"),
+        ("<View>\n<Text>\n</View>", "line 3"),
+        ("<View><View></View>", "line 1"),
+        ('<View><Text name="a" name="b"/></View>', "line 1"),
+        ("<View>&undefined;</View>", "line 1"),
+        ("<View>\x00</View>", "not XML"),
+        ("<View>\ud800</View>", "not XML"),
+        ("<Choices/>", "<View>"),
+        ("<html><body/></html>", "<html> in line 1"),
+        ("<View>" * 400 + "</View>" * 400, "not XML"),
+        ("<View>" + " " * 1_048_577 + "</View>", "bytes"),
+        ('<!DOCTYPE View [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><View>&b;</View>', "document type"),
+        ('<?xml version="1.0"?><!-- x --> <!DOCTYPE View SYSTEM "file:///etc/passwd"><View/>', "document type"),
+    ],
+)
+def test_what_is_no_safe_label_config_is_refused(config: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as caught:
+        read_config(config)
+    assert caught.value.remedy
+
+
+def test_comments_declarations_and_namespaces_are_no_obstacle() -> None:
+    schema = read_config(
+        '<?xml version="1.0" encoding="latin-1"?><!-- <!DOCTYPE x> --><View xmlns="urn:x"><!-- note -->'
+        f'<Text name="text" value="$text"/><Choices name="c" toName="text"><Choice value="é"/>{TWO}</Choices></View>'
+    )
+    assert paths(schema.fields[0]) == [("é",), ("A",), ("B",)]
