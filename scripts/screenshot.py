@@ -40,6 +40,7 @@ def data_manager(page: Page, url: str, project_id: int, file: Path) -> None:
 
 def pre_annotated_task(page: Page, url: str, project_id: int, file: Path) -> None:
     """The first task of the label stream, filled in."""
+    page.set_viewport_size({"width": 1200, "height": 560})
     page.goto(f"{url}/projects/{project_id}/data?labeling=1")
     page.locator("input[type=checkbox]:checked").first.wait_for(state="attached")
     page.wait_for_load_state("networkidle")
@@ -55,7 +56,7 @@ def main() -> int:
     try:
         studio = LabelStudioServer.running(options.data_dir / "label-studio")
         project_id = find_or_create(studio)
-        with signed_in(studio.url, studio.email, studio.password, size=(1200, 760)) as page:
+        with signed_in(studio.url, studio.email, studio.password, size=(1200, 640)) as page:
             options.out.mkdir(parents=True, exist_ok=True)
             data_manager(page, studio.url, project_id, options.out / "data-manager.png")
             pre_annotated_task(page, studio.url, project_id, options.out / "pre-annotated-task.png")

@@ -15,8 +15,9 @@ from werkzeug.exceptions import HTTPException
 from labelloop.errors import LabelLoopError, TooLargeError, UnavailableError
 from labelloop.learning.store import Store
 from labelloop.scoring.queues import Scoring
+from labelloop.service import Backend
 from labelloop.settings import Settings, get_settings
-from labelloop.web import protocol, status
+from labelloop.web import companions, metrics, openapi, status
 from labelloop.web.auth import mask
 
 log = logging.getLogger("labelloop.web")
@@ -33,11 +34,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask("labelloop", static_folder=None)
     app.url_map.redirect_defaults = False  # the routes with and without a key are different calls
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_mb * 1024 * 1024
-    app.extensions["labelloop"] = protocol.Backend(
+    app.extensions["labelloop"] = Backend(
         settings, Store(settings.store_url), Scoring(settings.find_redis_url(), settings)
     )
-    app.register_blueprint(protocol.blueprint)
-    app.register_blueprint(status.blueprint)
+    for room in (companions, metrics, openapi, status):
+        app.register_blueprint(room.blueprint)
     app.before_request(_begin)
     app.after_request(_end)
     app.register_error_handler(LabelLoopError, _answer_error)
@@ -57,6 +58,7 @@ def _end(response: Response) -> Response:
     level = logging.DEBUG if request.path.endswith("/health") else logging.INFO
     line = f"{request.method} {mask(request.path)} {response.status_code} {milliseconds:.0f} ms id={g.request_id}"
     log.log(level, "%s", line)
+    metrics.REQUESTS.labels(request.endpoint or "unknown", str(response.status_code)).observe(milliseconds / 1000)
     return response
 
 

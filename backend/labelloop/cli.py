@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,15 +14,18 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from labelloop import __version__
-from labelloop.errors import LabelLoopError, RequestError
+from labelloop.errors import LabelLoopError, RequestError, StudioError
 from labelloop.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from labelloop.learning.store import Store
 
 app = typer.Typer(
     name="labelloop",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
-    help="A Label Studio ML backend for text: pre-annotates every task with no labels given, and learns from every one.",
+    help="A Label Studio ML backend for text: pre-annotates every task with no labels given.",
     epilog="Settings come from LABELLOOP_* variables or labelloop.toml; `labelloop doctor` shows and checks them.",
 )
 out = Console()
@@ -214,9 +217,36 @@ def preannotate(
     _push(settings, store, connection.id)
 
 
-def _push(settings: Settings, store: object, connection_id: int) -> None:
-    """Starts a push and shows its progress."""
-    raise NotImplementedError
+def _push(settings: Settings, store: Store, connection_id: int) -> None:
+    """Starts a push, or joins the one that runs, and shows its progress. Ctrl-C ends the showing, not the push."""
+    from labelloop.scoring import push
+    from labelloop.scoring.queues import Scoring
+
+    scoring = Scoring(settings.find_redis_url(), settings)
+    push.start(connection_id, settings, store, scoring)
+    try:
+        with bar() as progress:
+            shown = progress.add_task("pre-annotating", total=None)
+
+            def show(now: push.Progress) -> None:
+                handled = now.skipped + now.done + now.failed
+                progress.update(
+                    shown, total=now.total or None, completed=handled, description=f"{now.state} {now.version}"
+                )
+
+            ended = push.wait(connection_id, scoring, show)
+    except KeyboardInterrupt:
+        err.print("The push goes on in the worker; `labelloop preannotate` shows it again.")
+        raise
+    if ended.state != "done":
+        raise StudioError(f"The push failed: {ended.error}", "Mend it, then run `labelloop preannotate` again.")
+    out.print(
+        f"[green]Done[/]: {ended.done} tasks pre-annotated as {ended.version}, {ended.skipped} were before, "
+        f"{ended.failed} could not be, in {(ended.finished or ended.started) - ended.started:.1f} s.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    _warn([f"task {task}: {reason}" for task, reason in ended.reasons.items()])
 
 
 @app.command(rich_help_panel="Label Studio")

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from labelloop.errors import ConfigError, ItemError, RequestError
+from labelloop.errors import ConfigError, RequestError
 from labelloop.settings import Settings
+from labelloop.studio.render import render_all
 from labelloop.studio.results import prediction, validate
-from labelloop.studio.schema import Schema, read_config, render
+from labelloop.studio.schema import Schema, read_config
 from labelloop.words import Answer, Bundle, Field, Label
 from labelloop.words import Path as LabelPath
 
@@ -123,7 +124,7 @@ def predict(
     rendered: list[dict[str, str]] = []
     reasons: list[dict[str, str]] = []
     for task in tasks:
-        texts, problems = _render(schema.fields, task["data"])
+        texts, problems = render_all(schema.fields, task["data"])
         rendered.append(texts)
         reasons.append(problems)
     usable = [texts for texts in rendered if texts]
@@ -137,17 +138,6 @@ def predict(
             answers.append(_in_order(bundle, found, problems))
         progress(len(scored))
     return Predicted(bundle, bundle.version_name(1), schema, answers, time.perf_counter() - started)
-
-
-def _render(fields: Sequence[Field], data: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
-    texts: dict[str, str] = {}
-    problems: dict[str, str] = {}
-    for one in fields:
-        try:
-            texts[one.name] = render(one, data)
-        except ItemError as error:
-            problems[one.name] = str(error)
-    return texts, problems
 
 
 def _in_order(bundle: Bundle, found: Sequence[Answer], problems: Mapping[str, str]) -> list[Answer]:

@@ -109,6 +109,7 @@ class Supervisor:
         self._processes: list[_Process] = []
         self._stop = threading.Event()
         self._former: dict[int, object] = {}
+        self._at_end: list[Callable[[], None]] = []
 
     def __enter__(self) -> Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -210,3 +211,9 @@ class Supervisor:
             if process.popen is not None:
                 end(process.popen)
         self._processes.clear()
+        while self._at_end:
+            self._at_end.pop()()
+
+    def at_end(self, action: Callable[[], None]) -> None:
+        """``action`` is called once everything has stopped."""
+        self._at_end.append(action)

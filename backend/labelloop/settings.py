@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     max_waiting: int = Field(8, ge=1, description="requests that may wait at once; more are told to come back")
     web_threads: int = Field(16, ge=4, description="threads of the web process; must exceed max_waiting")
     max_body_mb: int = Field(64, ge=1, description="largest request body, MiB")
+    max_tasks: int = Field(10_000, ge=1, description="most tasks of one /predict")
+    max_depth: int = Field(64, ge=8, description="deepest nesting of a request's JSON")
+    max_text_chars: int = Field(200_000, ge=1000, description="longest text that is scored; a longer one is skipped")
     micro_batch_ms: int = Field(
         100, ge=10, description="about how long a worker computes between looks for urgent work"
     )

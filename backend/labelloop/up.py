@@ -46,7 +46,9 @@ def add_services(
         report("starting Redis")
         supervisor.add("redis", redis.command(), ready=redis.answers, ready_s=20)
         settings = settings.model_copy(update={"redis_url": redis.url})
-        settings.redis_note.write_text(redis.url + "\n")
+        note = settings.redis_note
+        note.write_text(redis.url + "\n")
+        supervisor.at_end(lambda: note.unlink(missing_ok=True))
     environment = settings.environment()
     report("starting the web process")
     if web_answers(settings):

@@ -51,14 +51,20 @@ class Project:
 
 
 @pytest.fixture(scope="session")
-def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudioServer]:
-    """The real server, signed in; its url, email, password, token, legacy_token; legacy tokens are off."""
+def label_studio_executable() -> str:
+    """The real thing; a run without it fails, for a skipped end-to-end test proves nothing."""
     if not os.environ.get(EXECUTABLE):
         pytest.fail(
             f"{EXECUTABLE} is not set: the end-to-end tests need a real Label Studio. `make test` installs one and "
             f"sets it; by hand: `make setup`, then {EXECUTABLE}=.venv-label-studio/bin/label-studio.",
             pytrace=False,
         )
+    return os.environ[EXECUTABLE]
+
+
+@pytest.fixture(scope="session")
+def label_studio(tmp_path_factory: pytest.TempPathFactory, label_studio_executable: str) -> Iterator[LabelStudioServer]:
+    """The real server, signed in; its url, email, password, token, legacy_token; legacy tokens are off."""
     with LabelStudioServer(tmp_path_factory.mktemp("label-studio")) as server:
         yield server
 

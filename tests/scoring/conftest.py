@@ -17,7 +17,8 @@ from labelloop.scoring.queues import Scoring, living_workers
 from labelloop.scoring.workplace import Workplace
 from labelloop.settings import Settings
 from labelloop.words import Bundle
-from support.scoring import FakeEngine, fake_bundle, field, until
+from support.scoring import FakeEngine, fake_bundle, field
+from support.waiting import until
 
 TESTS = Path(__file__).parent.parent
 

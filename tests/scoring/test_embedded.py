@@ -14,7 +14,7 @@ import pytest
 from labelloop.errors import QueueDownError, SettingsError
 from labelloop.scoring import embedded, wire
 from labelloop.scoring.embedded import EmbeddedRedis
-from support.scoring import until
+from support.waiting import until
 
 
 def test_it_listens_on_a_private_socket_only(tmp_path: Path) -> None:

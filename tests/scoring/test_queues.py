@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from rq.job import Job
+from rq.serializers import JSONSerializer
 
 from labelloop import tasks
 from labelloop.errors import ModelError, NoWorkerError, QueueDownError, UnavailableError
@@ -29,9 +31,7 @@ def draining(place: Workplace) -> Iterator[None]:
             taken = client.blpop([wire.rq_list(lane) for lane in wire.LANES], timeout=0.2)
             if taken is None:
                 continue
-            job = wire.rq_queue("predict", client).fetch_job(taken[1].decode())
-            assert job is not None
-            job.perform()
+            Job.fetch(taken[1].decode(), connection=client, serializer=JSONSerializer).perform()
 
     thread = threading.Thread(target=work)
     thread.start()

@@ -16,7 +16,8 @@ from labelloop.scoring.embedded import EmbeddedRedis
 from labelloop.scoring.queues import Scoring, workers_alive
 from labelloop.settings import Settings
 from labelloop.words import Answer, Bundle
-from support.scoring import expected, until
+from support.scoring import expected
+from support.waiting import until
 
 Start = Callable[..., subprocess.Popen[bytes]]
 

@@ -101,7 +101,17 @@ def test_any_text_is_read_as_html(html: str) -> None:
 
 @pytest.mark.parametrize("piece", ["<", "<a ", "<!", "<!--", "</", "&", "<![", "<script>", "<div><", "&#", '<a href="'])
 def test_hostile_markup_costs_time_in_proportion(piece: str) -> None:
-    html_to_text(piece * 20_000)  # quadratic work would run into the suite's time limit
+    html_to_text(piece * 100_000)  # quadratic work would run into the suite's time limit
+
+
+@pytest.mark.parametrize("opening", ["<b>", "<div>", "<font size=2><i>"])
+def test_no_text_is_lost_in_deeply_nested_markup(opening: str) -> None:
+    text = html_to_text("".join(f"{opening}word{number} &amp; <script>x</script>" for number in range(5_000)))
+    assert [word for word in text.split() if word != "&"] == [f"word{number}" for number in range(5_000)]
+
+
+def test_text_after_the_end_of_the_page_is_read() -> None:
+    assert html_to_text("<html><body><p>a</p></body></html>b<BODY class=x>c") == "a\nb\nc"
 
 
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=9), st.lists, max_leaves=6))

@@ -198,7 +198,8 @@ def test_filters_and_relations_are_no_controls() -> None:
 
 def test_several_controls_and_objects_in_one_config() -> None:
     schema = read(
-        '<HyperText name="body" value="$mail.html"/><Paragraphs name="chat" value="$turns" nameKey="who" textKey="said"/>'
+        '<HyperText name="body" value="$mail.html"/>'
+        '<Paragraphs name="chat" value="$turns" nameKey="who" textKey="said"/>'
         f'<Choices name="a" toName="body">{TWO}</Choices><Choices name="b" toName="chat,body">{TWO}</Choices>'
         '<TextArea name="note" toName="body"/><Rating name="r" toName="chat"/>'
     )
@@ -219,7 +220,10 @@ def test_names_of_tags_and_attributes_may_be_in_any_case() -> None:
     ("inner", "question"),
     [
         (f'<Header value="Which?"/><Choices name="c" toName="text">{TWO}</Choices>', "Which?"),
-        (f'<Header value="Old"/><Header> New\n one </Header><Choices name="c" toName="text">{TWO}</Choices>', "New one"),
+        (
+            f'<Header value="Old"/><Header> New\n one </Header><Choices name="c" toName="text">{TWO}</Choices>',
+            "New one",
+        ),
         (f'<View><Header value="Which?"/></View><Choices name="c" toName="text">{TWO}</Choices>', ""),
         (f'<Header value="Which?"/><View><Choices name="c" toName="text">{TWO}</Choices></View>', "Which?"),
         (f'<Header value="$text"/><Choices name="c" toName="text">{TWO}</Choices>', ""),

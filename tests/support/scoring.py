@@ -1,20 +1,11 @@
-"""For the scoring tests: waiting on a condition, small bundles, and a fake engine that can count and fail."""
+"""For the scoring tests: small bundles, and a fake engine that can count and fail."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from labelloop.settings import Settings
 from labelloop.words import Answer, Bundle, Field, FieldPlan, Label, Source
-
-
-def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    """Waits until ``condition()`` is true; fails after ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"still not so after {seconds} s"
-        time.sleep(0.02)
 
 
 def field(name: str, *labels: str) -> Field:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -111,17 +112,20 @@ def _run(settings: Settings, supervisor: Supervisor, console: Console, check: bo
     began = time.monotonic()
     data_dir = settings.data_dir
     console.print(f"[bold]LabelLoop demo[/] in {escape(str(data_dir))}", highlight=False)
-    tell: list[Callable[[str], None]] = [lambda _: None]
-
-    studio = LabelStudioServer(
-        data_dir / "label-studio",
-        port=DEFAULT_PORT,
-        environment_dir=data_dir / "label-studio-environment",
-        log=supervisor.log_dir / "label-studio.log",
-        progress=lambda line: tell[0](line),
-    )
-    with steps("Label Studio prepared") as tell[0]:
-        studio.prepare()
+    with steps("Label Studio prepared") as say:
+        studio = LabelStudioServer(
+            data_dir / "label-studio",
+            port=DEFAULT_PORT,
+            environment_dir=data_dir / "label-studio-environment",
+            log=supervisor.log_dir / "label-studio.log",
+            progress=_watched(supervisor, say),
+        )
+        try:
+            studio.prepare()
+        except UnavailableError:
+            if supervisor.stopping:  # Ctrl-C reached pip too
+                raise StoppedError from None
+            raise
     # Not waited for yet: it starts while our own processes do.
     supervisor.add("label-studio", studio.command(), studio.environ())
     with steps("LabelLoop started: Redis, web, worker, trainer") as say:
@@ -201,18 +205,46 @@ def _connect(
         url=studio.url,
         token=studio.token,
         backend_url=settings.backend_url,
+        keep_sampling=False,
         report=_watched(supervisor, say),
     )
     return connected.connection.id
 
 
+def _preannotate(
+    settings: Settings, store: Store, connection_id: int, supervisor: Supervisor, say: Callable[[str], None]
+) -> None:
+    from labelloop.scoring import push
+    from labelloop.scoring.queues import Scoring
+
+    report = _watched(supervisor, say)
+    scoring = Scoring(settings.find_redis_url(), settings)
+    try:
+        push.start(connection_id, settings, store, scoring)
+        while (state := push.progress(connection_id, scoring)) is not None and state.running:
+            report(f"{state.skipped + state.done} of {state.total or 'its'} tasks")
+            time.sleep(0.1)
+    except UnavailableError:
+        supervisor.check()  # the process that ended is the better news
+        raise
+    if state is None or state.state != "done" or state.failed:
+        why = (state.error or "; ".join(list(state.reasons.values())[:3])) if state else "Redis lost it"
+        raise UnavailableError(
+            f"Not every task could be pre-annotated: {why.rstrip('.')}.",
+            f"The logs are in {supervisor.log_dir}; try again.",
+        )
+
+
 def _table(tasks: list[dict[str, Any]], version: str) -> Table:
     table = Table(
-        title=f"{_SHOWN} of {len(tasks)} tasks, filled in by {version} with no label given", title_justify="left"
+        title=f"\n{_SHOWN} of {len(tasks)} messages, filled in by {version} with no label given",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        expand=True,
     )
-    for heading in ("message", "topic", "tone", "urgency"):
-        table.add_column(heading, ratio=5 if heading == "message" else None, overflow="ellipsis", no_wrap=True)
-    table.add_column("score", justify="right")
+    table.add_column("message", ratio=1, overflow="ellipsis", no_wrap=True)
+    for heading, width in (("topic", 14), ("tone", 14), ("urgency", 7), ("score", 5)):
+        table.add_column(heading, width=width, overflow="ellipsis", no_wrap=True)
     for task in tasks[:: max(1, len(tasks) // _SHOWN)][:_SHOWN]:
         held = [one for one in task["predictions"] if one["model_version"] == version]
         regions = {region["from_name"]: region["value"] for region in held[0]["result"]} if held else {}

@@ -145,9 +145,7 @@ def _install(environment: Path, progress: Progress) -> None:
         *("--progress-bar", "off", "--constraint", str(CONSTRAINTS), f"label-studio=={VERSION}"),
     ]
     tail: deque[str] = deque(maxlen=6)
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=clean_environ()
-    ) as pip:
+    with _process(command, clean_environ()) as pip:
         assert pip.stdout is not None
         for line in pip.stdout:
             tail.append(line.strip())
@@ -165,9 +163,7 @@ def _migrate(executable: Path, template: Path, progress: Progress) -> None:
     with tempfile.TemporaryDirectory(prefix="labelloop-migrate-") as folder:
         environ = clean_environ() | quiet_switches()
         environ |= {"LABEL_STUDIO_BASE_DATA_DIR": folder, "SECRET_KEY": "of-a-database-without-users"}
-        with subprocess.Popen(
-            [str(executable), "version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environ
-        ) as process:
+        with _process([str(executable), "version"], environ) as process:
             while True:
                 try:
                     output, _ = process.communicate(timeout=2)
@@ -184,6 +180,17 @@ def _migrate(executable: Path, template: Path, progress: Progress) -> None:
         unfinished = template.with_name(f"{template.name}.{os.getpid()}")
         shutil.copyfile(made, unfinished)
         unfinished.replace(template)
+
+
+@contextlib.contextmanager
+def _process(command: list[str], environ: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """A process with its output in a pipe, ended where the caller gives up (Ctrl-C raises out of ``progress``)."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environ) as process:
+        try:
+            yield process
+        except BaseException:
+            process.terminate()
+            raise
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:

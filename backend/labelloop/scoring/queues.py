@@ -95,7 +95,7 @@ class Scoring:
             pipeline.sadd(wire.STREAMS.format(lane=lane), digest)
             for index, texts in missing.items():
                 entry = {"item": json.dumps({"texts": texts, "epoch": epoch, "index": index, "reply": reply})}
-                pipeline.xadd(stream, entry)  # type: ignore[arg-type]
+                pipeline.xadd(stream, entry)
             ticket = tickets.reserve(pipeline, lane, digest)
             if pipeline.execute()[-1]:
                 tickets.send(self.redis, lane, digest, ticket)

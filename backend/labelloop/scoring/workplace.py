@@ -6,9 +6,11 @@ import json
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from redis.exceptions import ResponseError
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _BUNDLES = 16
+_IF_OURS = "if redis.call('GET', KEYS[1]) == ARGV[1] then {command} end"
 _GIVEN_BACK_MS = 86_400_000  # an idle time so long that whoever reads next may claim the item at once
 
 
@@ -50,6 +53,7 @@ class Workplace:
         self.stopping = threading.Event()
         self._bundles: OrderedDict[str, Bundle] = OrderedDict()
         self._held: dict[str, set[bytes]] = {}
+        self._leases: dict[str, str] = {}
         self._lock = threading.Lock()
         self._store: Store | None = None
 
@@ -140,11 +144,33 @@ class Workplace:
             self.give_back(stream, self.held(stream))
 
     def touch(self) -> None:
-        """Tells Redis that the held items are still being worked on. Called by the heartbeat's thread."""
+        """Tells Redis that the held items and leases are still being worked on. Called by the heartbeat's thread."""
         with self._lock:
             for stream, entries in self._held.items():
                 if entries:
                     self.redis.xclaim(stream, wire.GROUP, self.name, 0, list(entries), idle=0, justid=True)
+            for key, token in self._leases.items():
+                script = _IF_OURS.format(command="return redis.call('EXPIRE', KEYS[1], ARGV[2])")
+                self.redis.eval(script, 1, key, token, wire.ALIVE_S)
+
+    @contextmanager
+    def lease(self, key: str) -> Iterator[bool]:
+        """Holds ``key`` while the block runs, so that one worker at a time does a thing; yields whether it is ours.
+
+        The heartbeat prolongs it. It expires by itself when this process dies.
+        """
+        token = uuid4().hex
+        if not self.redis.set(key, token, nx=True, ex=wire.ALIVE_S):
+            yield False
+            return
+        with self._lock:
+            self._leases[key] = token
+        try:
+            yield True
+        finally:
+            with self._lock:
+                self._leases.pop(key, None)
+            self.redis.eval(_IF_OURS.format(command="return redis.call('DEL', KEYS[1])"), 1, key, token)
 
     def close(self) -> None:
         self.redis.close()

@@ -44,9 +44,7 @@ def parse(label_config: str) -> Any:
         line, column = error.position
         raise ConfigError(f"The label config is not XML, line {line}, column {column}: {error.msg}.", _REMEDY) from None
     if tag(root) != "view":
-        raise ConfigError(
-            f"The label config must begin with <View>, not <{root.tag}> (line {root.sourceline}).", _REMEDY
-        )
+        raise ConfigError(f"The label config must begin with <View>, not {place(root)}.", _REMEDY)
     return root
 
 

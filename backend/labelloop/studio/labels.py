@@ -34,9 +34,10 @@ def _choices(control: Any) -> Offer:
     if attr(control, "value").startswith("$"):
         raise Skip(f'its labels come from each task\'s data (value="{attr(control, "value")}")')
     nested = flag(control, "allowNested")
-    found = {label.path: label for label in reversed(list(_choice_labels(control, nested)))}
-    labels = tuple(reversed(found.values()))  # of labels with one value the editor ticks both; the first stands
-    return Offer(labels, multiple=attr(control, "choice") == "multiple", nested=nested)
+    labels: dict[Path, Label] = {}
+    for label in _choice_labels(control, nested):
+        labels.setdefault(label.path, label)  # of two with one value the editor ticks both
+    return Offer(tuple(labels.values()), multiple=attr(control, "choice") == "multiple", nested=nested)
 
 
 def _choice_labels(control: Any, nested: bool) -> Iterator[Label]:

@@ -3,67 +3,83 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
+from html import unescape
+from typing import Any
+
+from lxml import etree
 
 _BLOCK_NAMES = """
-    address article aside blockquote body br caption dd details dialog div dl dt fieldset figcaption
-    figure footer form h1 h2 h3 h4 h5 h6 header hr html legend li main nav ol option p pre section
-    summary table tbody tfoot thead title tr ul
+    address article aside blockquote body br caption dd details dialog div dl dt fieldset figcaption figure
+    footer form h1 h2 h3 h4 h5 h6 header hr html legend li main nav ol option p pre section summary table
+    tbody tfoot thead title tr ul
 """
 _BLOCKS = frozenset(_BLOCK_NAMES.split())
 _CELLS = frozenset({"td", "th"})
 _UNREAD = frozenset({"script", "style", "template"})
 _BLANKS = re.compile(r"[ \t\r\n\f\u00a0\u200b]+")
-
-
-class _Reader(HTMLParser):
-    """Collects text; whitespace collapses as in a browser, except inside <pre>."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.parts: list[str] = []
-        self._unread = 0
-        self._pre = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in _UNREAD:
-            self._unread += 1
-        elif tag in _BLOCKS:
-            self.parts.append("\n")
-            self._pre += tag == "pre"
-        elif tag in _CELLS:
-            self.parts.append(" ")
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in _BLOCKS:  # <script/> opens nothing that would have to be closed
-            self.parts.append("\n")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in _UNREAD:
-            self._unread = max(0, self._unread - 1)
-        elif tag in _BLOCKS:
-            self.parts.append("\n")
-            self._pre = max(0, self._pre - (tag == "pre"))
-
-    def handle_data(self, data: str) -> None:
-        if not self._unread:
-            self.parts.append(data if self._pre else _BLANKS.sub(" ", data))
+_FRAME = re.compile(r"</?(?:html|body)\b[^<>]*>", re.IGNORECASE)  # libxml2 stops reading at </body>
+_NAME = re.compile(r"/?[a-zA-Z][a-zA-Z0-9]*")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 def html_to_text(html: str) -> str:
     """The text of ``html``: tags stripped, entities decoded, scripts and styles dropped, one line per block.
 
-    Never raises: what is no HTML is text.
+    Never raises: what is no HTML is text. Takes time in proportion to the length (libxml2; Python's own html.parser
+    takes its square on some input).
     """
+    html = _CONTROLS.sub(" ", html)
     if "<" not in html and "&" not in html:
         return _tidy(_BLANKS.sub(" ", html))
-    reader = _Reader()
+    parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, no_network=True, remove_comments=True, remove_pis=True)
     try:
-        reader.feed(html)
-        reader.close()
-    except AssertionError:  # html.parser's own complaint about some malformed declarations, such as "<![x"
-        return _tidy(_BLANKS.sub(" ", re.sub(r"<[^<>]*>", " ", html)))
-    return _tidy("".join(reader.parts))
+        root = etree.fromstring(f"<div>{_FRAME.sub('<br>', html)}</div>".encode(), parser)
+    except etree.XMLSyntaxError:
+        root = None
+    if root is None or any(entry.type == etree.ErrorTypes.ERR_RESOURCE_LIMIT for entry in parser.error_log):
+        return _tidy("".join(_crude_parts(html)))  # tags nested 2,048 deep: libxml2 would cut the rest off
+    return _tidy("".join(_parts(root)))
+
+
+def _parts(root: Any) -> list[str]:
+    """The text in reading order; white space collapses as in a browser, except inside <pre>."""
+    parts: list[str] = []
+    stack: list[tuple[Any, bool, bool]] = [(root, False, False)]  # node, whether it is left, whether inside <pre>
+    while stack:
+        node, left, kept = stack.pop()
+        name = node.tag
+        if left or name in _UNREAD:
+            if name in _BLOCKS:
+                parts.append("\n")
+            if node is not root and node.tail:
+                parts.append(node.tail if kept else _BLANKS.sub(" ", node.tail))
+            continue
+        parts.append("\n" if name in _BLOCKS else " " if name in _CELLS else "")
+        inside = kept or name == "pre"
+        if node.text:
+            parts.append(node.text if inside else _BLANKS.sub(" ", node.text))
+        stack.append((node, True, kept))
+        stack.extend((child, False, inside) for child in reversed(node))
+    return parts
+
+
+def _crude_parts(html: str) -> list[str]:
+    """The text between "<...>" pairs, for markup that no tree can hold."""
+    first, *pieces = html.split("<")
+    parts, unread = [first], ""
+    for piece in pieces:
+        inner, closed, text = piece.partition(">")
+        name = _NAME.match(inner)
+        if name is None or not closed:
+            parts.append("" if unread else f"<{piece}")
+            continue
+        word = name.group().lower()
+        if unread:
+            unread = "" if word == f"/{unread}" else unread
+        elif word in _UNREAD:
+            unread = word
+        parts.append("" if unread else ("\n" if word.lstrip("/") in _BLOCKS else "") + text)
+    return [_BLANKS.sub(" ", unescape(part)) for part in parts]
 
 
 def _tidy(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from labelloop.errors import ItemError
@@ -21,6 +21,18 @@ def render(field: Field, data: Mapping[str, Any]) -> str:
     if not isinstance(data, Mapping):
         raise ItemError("The item's data is not an object.", 'Give {"data": {...}} as Label Studio exports it.')
     return "\n\n".join(text for source in field.sources if (text := _read(source, data)))
+
+
+def render_all(fields: Sequence[Field], data: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """(text by field name, by field name why there is none): a field that cannot be read spoils no other."""
+    texts: dict[str, str] = {}
+    problems: dict[str, str] = {}
+    for field in fields:
+        try:
+            texts[field.name] = render(field, data)
+        except ItemError as error:
+            problems[field.name] = str(error)
+    return texts, problems
 
 
 def _read(source: Source, data: Mapping[str, Any]) -> str:

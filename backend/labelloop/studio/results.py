@@ -202,7 +202,8 @@ def _sendable(text: str) -> bool:
 
 def _short(thing: Any) -> str:
     try:
-        return reprlib.repr(thing)
+        text = reprlib.repr(thing)
+        return text if len(text) <= 80 else f"{text[:80]}..."
     except ValueError:  # an integer of thousands of digits
         return f"something of the type {type(thing).__name__}"
 

@@ -9,20 +9,20 @@ from flask import Blueprint, Response, jsonify
 from labelloop import __version__
 from labelloop.errors import UnavailableError
 from labelloop.learning.store import Connection, Store
-from labelloop.web.protocol import backend
+from labelloop.web.protocol import backend, connection
 
 blueprint = Blueprint("status", __name__)
 
 
-def describe(store: Store, connection: Connection) -> dict[str, Any]:
+def describe(store: Store, one: Connection) -> dict[str, Any]:
     """One connection, as /status and `labelloop status` show it."""
-    version = store.champion(connection.id)
+    version = store.champion(one.id)
     return {
-        "connection": connection.id,
-        "project": connection.project_id,
-        "title": connection.title,
-        "server": connection.server_url,
-        "push": bool(connection.token and connection.server_url),
+        "connection": one.id,
+        "project": one.project_id,
+        "title": one.title,
+        "server": one.server_url,
+        "push": bool(one.token and one.server_url),
         "version": version.name if version else None,
         "fields": [
             {"name": plan.field.name, "tag": plan.field.tag, "kind": plan.field.kind, "engine": plan.engine,
@@ -36,9 +36,7 @@ def describe(store: Store, connection: Connection) -> dict[str, Any]:
 @blueprint.get("/k/<key>/status")
 def connection_status(key: str) -> Response:
     """The connection of this key."""
-    here = backend()
-    connection = here.connection(key, None)
-    return jsonify({**describe(here.store, connection), "queues": _queues()})
+    return jsonify({**describe(backend().store, connection(key)), "queues": _queues()})
 
 
 @blueprint.get("/status")

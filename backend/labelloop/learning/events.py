@@ -42,10 +42,11 @@ def reduce_event(body: Mapping[str, Any]) -> tuple[str, tuple[int, int] | None, 
         kept["label_config"] = project["label_config"]
     if action in _REPEATABLE:
         kept["arrived"] = time.time()
-    return action, _identify(project), kept
+    return action, identify(project), kept
 
 
-def _identify(project: Any) -> tuple[int, int] | None:
+def identify(project: Any) -> tuple[int, int] | None:
+    """(id, created_at in Unix seconds) of a webhook's project; created_at is 0 where it cannot be read."""
     if not isinstance(project, dict) or not isinstance(project.get("id"), int):
         return None
     try:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from labelloop.errors import RequestError
+from labelloop.learning.events import reduce_event
 from labelloop.web.auth import mask, project_of
-from labelloop.web.events import reduce_event
 
 PROJECT = {"id": 3, "created_at": "2026-11-23T13:41:38.744Z", "token": "SECRET", "label_config": "<View/>"}
 ANNOTATION = {"id": 9, "task": 4, "result": [{"type": "choices"}], "was_cancelled": False, "draft_created_at": None}

@@ -1,0 +1,169 @@
+"""What Label Studio asks of a backend, whatever carries the question: /setup, /predict and events, without HTTP."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from prometheus_client import Counter
+
+from labelloop.errors import ConfigError, LabelLoopError, RequestError, TooLargeError
+from labelloop.learning.events import reduce_event
+from labelloop.learning.store import Connection, Store, Version
+from labelloop.learning.versions import version_for
+from labelloop.scoring import push
+from labelloop.scoring.queues import Scoring
+from labelloop.settings import Settings
+from labelloop.studio.render import render_all
+from labelloop.studio.results import prediction, validate
+from labelloop.words import Answer, Bundle
+
+log = logging.getLogger(__name__)
+
+ANSWERS = Counter("labelloop_tasks", "Tasks of /predict: answered, refused (with a reason), late.", ("outcome",))
+DROPPED = Counter("labelloop_regions_dropped", "Regions that the validator kept from leaving.")
+EVENTS = Counter("labelloop_events", "Webhooks stored, by action; 'known' were delivered before.", ("action",))
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Backend:
+    """The service behind the routes. One per process; safe to use from many threads.
+
+    ``waiting`` bounds the threads that wait for answers, so that /health always finds one that is free.
+    """
+
+    settings: Settings
+    store: Store
+    scoring: Scoring
+    waiting: threading.BoundedSemaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.waiting = threading.BoundedSemaphore(min(self.settings.max_waiting, self.settings.web_threads - 2))
+
+    def setup(self, connection: Connection, label_config: str) -> Version:
+        """The version that serves this config; where it is new and we hold a token, the project is pre-annotated anew.
+
+        Raises:
+            ConfigError: the label config cannot be read.
+        """
+        former = self.store.champion(connection.id)
+        version = version_for(self.store, connection, label_config, self.settings)
+        if former is not None and former.id != version.id:
+            self._push_quietly(connection)
+        return version
+
+    def predict(
+        self, connection: Connection, tasks: Sequence[Any], label_config: str | None
+    ) -> tuple[Version, list[Json]]:
+        """The version and, per task in order, a prediction or ``{"error": why there is none}``.
+
+        One task waits at most ``interactive_wait_s``, several at most ``batch_wait_s``; what is late is answered from
+        the cache the next time. The version is that of the last /setup unless the config has changed since.
+
+        Raises:
+            RequestError: there is no label config yet.
+            TooLargeError: there are more tasks than ``max_tasks``.
+            QueueDownError, NoWorkerError: nobody can answer now.
+        """
+        if len(tasks) > self.settings.max_tasks:
+            raise TooLargeError(
+                f"The request has {len(tasks)} tasks; the limit is {self.settings.max_tasks}.",
+                "Send fewer at a time, raise LABELLOOP_MAX_TASKS, or let `labelloop preannotate` do the project.",
+            )
+        version = self.store.champion(connection.id)
+        if version is None or (label_config and label_config != connection.label_config):
+            config = label_config or connection.label_config
+            if not config:
+                raise RequestError("This connection has no label config yet.", "Call /setup, or send 'label_config'.")
+            version = self.setup(connection, config)
+        return version, self._predict(tasks, version)
+
+    def _predict(self, tasks: Sequence[Any], version: Version) -> list[Json]:
+        results: list[Json] = [{} for _ in tasks]
+        rendered: dict[int, dict[str, str]] = {}
+        for index, task in enumerate(tasks):
+            texts, problem = self._render(task, version.bundle)
+            if texts:
+                rendered[index] = texts
+            else:
+                results[index] = {"error": problem}
+        if not rendered:
+            return results
+        single = len(tasks) == 1
+        wait = self.settings.interactive_wait_s if single else self.settings.batch_wait_s
+        may_wait = self.waiting.acquire(blocking=False)
+        try:
+            answers = self.scoring.score(
+                version.bundle,
+                list(rendered.values()),
+                "interactive" if single else "predict",
+                wait if may_wait else 0.0,
+            )
+        finally:
+            if may_wait:
+                self.waiting.release()
+        for index, found in zip(rendered, answers, strict=True):
+            results[index] = _result(version, found)
+        return results
+
+    def _render(self, task: Any, bundle: Bundle) -> tuple[dict[str, str], str]:
+        """(text by field name, why there is none)."""
+        data = task.get("data") if isinstance(task, dict) else None
+        if not isinstance(data, dict):
+            return {}, "The task has no 'data' object."
+        texts, problems = render_all(bundle.fields, data)
+        limit = self.settings.max_text_chars
+        for name in [name for name, text in texts.items() if len(text) > limit]:
+            problems[name] = f"The text has {len(texts.pop(name))} characters; the limit is {limit} (max_text_chars)."
+        reasons = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
+        return texts, reasons or "No control of this project can be filled."
+
+    def event(self, connection: Connection, body: Json) -> tuple[str, bool]:
+        """Stores a webhook, then starts what follows from it. Returns its action, and whether it was new.
+
+        Raises:
+            RequestError: it has no action, or belongs to another project.
+            StoreDownError: it could not be stored.
+        """
+        action, project, event = reduce_event(body)
+        if connection.project_id is not None and project is not None and project[0] != connection.project_id:
+            raise RequestError("This event belongs to another project than this address.")
+        new = self.store.add_event(connection.id, action, event)
+        EVENTS.labels(action if new else "known").inc()
+        try:
+            if new and action == "PROJECT_UPDATED" and event.get("label_config"):
+                self.setup(connection, event["label_config"])
+            elif new and action == "TASKS_CREATED":
+                self._push_quietly(connection)
+        except ConfigError as error:
+            log.warning("connection %d: the changed label config cannot be read: %s", connection.id, error)
+        return action, new
+
+    def _push_quietly(self, connection: Connection) -> None:
+        """Asks for a push. What it needs may be down, and nothing is lost then: the next push finds the same tasks."""
+        if not (connection.server_url and push.token_of(connection, self.settings)):
+            return
+        try:
+            push.start(connection.id, self.settings, self.store, self.scoring)
+        except LabelLoopError as error:
+            log.warning("connection %d: no push was started: %s", connection.id, error)
+
+
+def _result(version: Version, found: list[Answer] | None) -> Json:
+    if found is None:
+        ANSWERS.labels("late").inc()
+        return {"error": "The answer is not ready yet; ask again in a moment."}
+    if all(answer.reason for answer in found):
+        ANSWERS.labels("refused").inc()
+        return {"error": "; ".join(f"{answer.field}: {answer.reason}" for answer in found)}
+    clean, dropped = validate(prediction(version.bundle.fields, found, version.name), version.bundle.fields)
+    ANSWERS.labels("answered").inc()
+    DROPPED.inc(len(dropped))
+    for reason in dropped:
+        log.warning("a region was dropped: %s", reason)
+    return clean

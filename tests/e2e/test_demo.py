@@ -1,0 +1,142 @@
+"""`labelloop demo` as a person starts it: checks itself, shows filled-in tasks in a real browser, leaves no process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from labelloop.demo.browser import signed_in
+from labelloop.demo.label_studio import LabelStudioServer
+from labelloop.demo.project import find_or_create, read_tasks
+from labelloop.errors import UnavailableError
+from labelloop.learning.store import Store
+
+COMMAND = [sys.executable, "-m", "labelloop", "demo"]
+READY = "stops everything; the next start goes on from here"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, label_studio_executable: str) -> Path:
+    """The folder of one demo; each test after the first starts from what it finds."""
+    return tmp_path_factory.mktemp("demo")
+
+
+def _wait_until(condition: Callable[[], bool], what: str, deadline_s: float = 180.0) -> None:
+    until = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < until, f"not within {deadline_s:.0f} s: {what}"
+        time.sleep(0.1)
+
+
+class Demo:
+    """A demo that runs: its process, what it printed, and all processes that it had started when it was ready."""
+
+    def __init__(self, process: subprocess.Popen[bytes], output: Path) -> None:
+        self.process = process
+        self.output = output
+        _wait_until(lambda: READY in self.text() or process.poll() is not None, "the demo is ready")
+        assert process.poll() is None, self.text()
+        self.started = psutil.Process(process.pid).children(recursive=True)
+
+    def text(self) -> str:
+        return self.output.read_text()
+
+    def pid(self, *words: str) -> int:
+        return next(one.pid for one in self.started if all(word in one.cmdline() for word in words))
+
+    def ends(self) -> int:
+        """Its exit code, once it has ended; every process that it started is gone then."""
+        code = self.process.wait(60)
+        _, alive = psutil.wait_procs(self.started, timeout=5)
+        assert [one.cmdline() for one in alive] == []
+        return code
+
+
+@contextmanager
+def _running(folder: Path) -> Iterator[Demo]:
+    output = folder / "output.txt"
+    environ = os.environ | {"LABELLOOP_DATA_DIR": str(folder), "COLUMNS": "120"}
+    with output.open("wb") as file:
+        process = subprocess.Popen(COMMAND, cwd=folder, env=environ, stdout=file, stderr=subprocess.STDOUT)
+    try:
+        yield Demo(process, output)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(60)
+
+
+def test_the_demo_checks_itself(folder: Path) -> None:
+    environ = os.environ | {"LABELLOOP_DATA_DIR": str(folder)}
+    done = subprocess.run(
+        [*COMMAND, "--check"], cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=280
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "CHECK PASSED: each of 125 tasks holds one valid prediction of v1-" in done.stdout
+    assert (folder / "demo" / "log" / "worker.log").is_file()
+
+
+@pytest.mark.browser
+def test_an_annotator_finds_the_task_filled_in_and_ctrl_c_stops_everything(folder: Path) -> None:
+    no_browser = ""
+    with _running(folder) as demo:
+        studio = LabelStudioServer.running(folder / "demo" / "label-studio")
+        assert studio.url in demo.text()
+        assert studio.password in demo.text()
+        try:
+            with signed_in(studio.url, studio.email, studio.password) as page:
+                _label_the_first_task(page, studio, Store(f"sqlite:///{folder}/demo/labelloop.db"))
+        except UnavailableError as error:
+            no_browser = str(error)
+        studio.stop()
+        demo.process.send_signal(signal.SIGINT)
+        assert demo.ends() == 0, demo.text()
+    if no_browser:
+        pytest.skip(no_browser)
+
+
+def _label_the_first_task(page: Any, studio: LabelStudioServer, store: Store) -> None:
+    """What is ticked in the editor is what was predicted; Submit makes it a label, and LabelLoop hears of it."""
+    project_id = find_or_create(studio)
+    page.goto(f"{studio.url}/projects/{project_id}/data?labeling=1")
+    page.locator("input[type=checkbox]:checked").first.wait_for(state="attached")
+    text = page.locator(".message").inner_text().strip()
+    task = next(one for one in read_tasks(studio, project_id) if one["data"]["text"] == text)
+    assert task["predictions"][0]["score"] == min(
+        one["predictions"][0]["score"] for one in read_tasks(studio, project_id)
+    ), "the least certain task comes first"
+    wanted = {choice for region in task["predictions"][0]["result"] for choice in region["value"].get("choices", [])}
+    ticked = {box.get_attribute("name") for box in page.locator("input[type=checkbox]:checked").all()}
+    assert ticked == wanted
+    page.get_by_role("button", name="Submit").click()
+
+    def annotations() -> list[dict[str, Any]]:
+        return list(studio.request("GET", f"/api/tasks/{task['id']}/annotations").json())
+
+    _wait_until(lambda: len(annotations()) == 1, "the annotation is stored", 30)
+    assert {region["origin"] for region in annotations()[0]["result"]} == {"prediction"}
+    (connection,) = store.connections()
+    _wait_until(
+        lambda: "ANNOTATION_CREATED" in {action for _, action, _ in store.events(connection.id)},
+        "LabelLoop heard of the annotation",
+        30,
+    )
+    store.close()
+
+
+def test_a_crash_stops_the_others_and_says_where_the_log_is(folder: Path) -> None:
+    with _running(folder) as demo:
+        os.kill(demo.pid("labelloop", "worker"), signal.SIGKILL)
+        assert demo.ends() == 1
+        assert "worker ended" in demo.text()
+        assert str(folder / "demo" / "log" / "worker.log") in demo.text().replace("\n", "")
