@@ -30,23 +30,21 @@ Say = Callable[[str], None]
 
 
 class Board:
-    """One line per step that is done; on a terminal also one that shows what is being done now."""
+    """One line per step that is done, and what is being done now: on a terminal in one line, in a log every 20 s."""
 
     def __init__(self) -> None:
-        self._now: dict[str, str] = {}
+        self._now: dict[str, tuple[str, float]] = {}
         self._lock = threading.Lock()
         self._live = sys.stdout.isatty()
         self._width = shutil.get_terminal_size().columns - 1
-        self._quiet_since = time.monotonic()
+        self._spoke = time.monotonic()
+        threading.Thread(target=self._tick, daemon=True).start()
 
     def now(self, who: str, what: str) -> None:
         """What ``who`` is doing."""
         with self._lock:
-            self._now[who] = what
-            if self._live:
-                self._show()
-            elif time.monotonic() - self._quiet_since > 20:  # a log, too, tells that it goes on
-                self._line("  … " + "  |  ".join(self._now.values()))
+            self._now[who] = (what, time.monotonic())
+            self._show()
 
     def done(self, who: str, what: str, seconds: float) -> None:
         """A step of ``who`` that took ``seconds``."""
@@ -55,17 +53,28 @@ class Board:
             self._line(f"  {what:<66} {seconds:5.0f} s")
             self._show()
 
+    def _tick(self) -> None:
+        while True:
+            time.sleep(1)
+            with self._lock:
+                self._show()
+
     def _line(self, text: str) -> None:
         clear = "\r\033[K" if self._live else ""
         sys.stdout.write(f"{clear}{text}\n")
         sys.stdout.flush()
-        self._quiet_since = time.monotonic()
+        self._spoke = time.monotonic()
 
     def _show(self) -> None:
-        if self._live and self._now:
-            text = "  |  ".join(self._now.values())
-            sys.stdout.write(f"\r\033[K  … {text}"[: self._width])
+        if not self._now or not (self._live or time.monotonic() - self._spoke > 20):
+            return
+        doing = (f"{what} {time.monotonic() - since:.0f} s" for what, since in self._now.values())
+        text = "  … " + "  |  ".join(doing)
+        if self._live:
+            sys.stdout.write(f"\r\033[K{text[: self._width]}")
             sys.stdout.flush()
+        else:
+            self._line(text)
 
 
 def pip(venv: Path, arguments: Sequence[str], say: Say) -> None:

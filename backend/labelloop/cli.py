@@ -259,8 +259,8 @@ def key() -> None:
     store.migrate()
     out.print(f"{settings.backend_url}/k/{store.new_key()}", highlight=False, soft_wrap=True)
     err.print(
-        "Paste it as the Backend URL. It gives predictions when Label Studio asks for them; ordering by uncertainty and "
-        "whole-project pre-annotation need `labelloop connect` with a token.",
+        "Paste it as the Backend URL. It gives predictions when Label Studio asks for them; ordering by uncertainty "
+        "and whole-project pre-annotation need `labelloop connect` with a token.",
         highlight=False,
     )
 

@@ -1,4 +1,4 @@
-"""Prompts: strict files apart from code. Loads prompts/<task>/<version>.yaml, checks it, hashes it, renders templates."""
+"""Prompts, apart from code: loads prompts/<task>/<version>.yaml, checks and hashes it; renders templates."""
 
 from __future__ import annotations
 
@@ -49,10 +49,9 @@ class Strict(BaseModel):
 class Group(Strict):
     """Labels that explain each other, such as "positive" and "negative".
 
-    ``labels``: a label's key (see ``tasks.verbalizers.key``) to sentences or phrases that a text of this label is like.
-    A key may hold several names, split by "|". ``share``: the least share of a field's labels that must belong to the
-    group before it is used, so that "love" is read as an emotion only among emotions. ``templates``: used on the
-    phrases in place of the general ones.
+    ``labels``: spellings of a label, split by "|", to the phrases that mean it. ``templates``: each phrase is put into
+    each, but one that ends like a sentence stands as it is. ``share``: the least share of a field's labels that must
+    belong to the group before it is used, so that "love" is read as an emotion only among emotions.
     """
 
     labels: dict[str, Phrases]
@@ -61,25 +60,30 @@ class Group(Strict):
 
 
 class Scale(Strict):
-    """How the steps of an ordinal field are told: ``steps`` from lowest to highest, for fields whose name or question
-    has one of ``words``; no words: for every field."""
+    """How the steps of an ordinal field are told.
+
+    ``steps``: from lowest to highest, each with its texts, which may hold {question}. ``words``: the scale serves
+    fields whose name or question has one of these; none: every field.
+    """
 
     words: tuple[str, ...] = ()
-    steps: Annotated[tuple[Phrases, ...], Field(min_length=2)]
+    steps: Annotated[tuple[Templates, ...], Field(min_length=2)]
 
 
 class Constants(Strict):
-    """The numbers between similarity and probability; see ``tasks.calibration``."""
+    """The numbers between similarity and probability; ``tasks.calibration`` says how each is used."""
 
     prior: float = Field(ge=0, le=1)
     slope: float = Field(gt=0)
-    slope_labels: float
-    threshold: float
-    threshold_slope: float = Field(gt=0)
+    residual: float
+    residual_labels: float = Field(ge=0)
+    several_offset: float
+    several_best: float = Field(ge=0)
+    several_own: float = Field(ge=0)
 
 
 class Prompt(Strict):
-    """One prompt file of the classification task, and ``digest``, the hash of its bytes."""
+    """One prompt file of the classification task; ``digest`` is the SHA-256 of its bytes, in hex."""
 
     name: str
     digest: str
@@ -89,7 +93,8 @@ class Prompt(Strict):
     words: dict[str, str]
     groups: dict[str, Group]
     scales: Annotated[tuple[Scale, ...], Field(min_length=1)]
-    neutral: Annotated[tuple[str, ...], Field(min_length=8)]
+    plain: Annotated[tuple[str, ...], Field(min_length=8)]
+    everyday: Annotated[tuple[str, ...], Field(min_length=8)]
     constants: Constants
 
     @model_validator(mode="after")
@@ -135,7 +140,7 @@ def _load(name: str, path: Path, _changed: int) -> Prompt:
     try:
         read: Any = yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         if not isinstance(read, dict):
-            raise ValueError("the file must be a mapping")
+            raise ValueError("it must be a mapping")
         return Prompt(**{**read, "name": name, "digest": hashlib.sha256(content).hexdigest()})
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())

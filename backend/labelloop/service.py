@@ -10,8 +10,9 @@ from typing import Any
 
 from prometheus_client import Counter
 
-from labelloop.errors import ConfigError, LabelLoopError, RequestError, TooLargeError
-from labelloop.learning.events import reduce_event
+from labelloop.errors import ConfigError, KeyRefusedError, LabelLoopError, RequestError, StoreDownError, TooLargeError
+from labelloop.learning.events import identify, reduce_event, same_project
+from labelloop.learning.spool import Spool
 from labelloop.learning.store import Connection, Store, Version
 from labelloop.learning.versions import version_for
 from labelloop.scoring import push
@@ -41,9 +42,45 @@ class Backend:
     store: Store
     scoring: Scoring
     waiting: threading.BoundedSemaphore = field(init=False)
+    spool: Spool = field(init=False)
 
     def __post_init__(self) -> None:
+        self.spool = Spool(self.settings.data_dir / "spool")
         self.waiting = threading.BoundedSemaphore(min(self.settings.max_waiting, self.settings.web_threads - 2))
+
+    def connection(self, key: str | None, project: tuple[int, int] | None = None) -> Connection:
+        """The connection that a call belongs to. A key is bound to the project of its first call.
+
+        ``project``: (id, created_at in Unix seconds), where the call names one.
+
+        Raises:
+            KeyRefusedError: no key where one is required, an unknown key, or a key of another project.
+        """
+        if key is None:
+            return self._without_key(project)
+        connection = self.store.connection_of_key(key)
+        if connection is None:
+            raise KeyRefusedError(
+                "The key in this address is not known here.",
+                "Make an address with `labelloop connect` or `labelloop key`; keys live in the store of one LabelLoop.",
+            )
+        return connection if project is None else self.store.bind(connection.id, *project)
+
+    def _without_key(self, project: tuple[int, int] | None) -> Connection:
+        if self.settings.require_key:
+            raise KeyRefusedError(
+                "This address has no key.",
+                "Make one with `labelloop connect` or `labelloop key`: it looks like http://host:9090/k/<key>. "
+                "On a machine of your own, LABELLOOP_REQUIRE_KEY=false lifts this.",
+            )
+        if project is None:
+            raise RequestError("Without a key the request must name its project.")
+        return self.project_connection(*project)
+
+    def project_connection(self, project_id: int, created_at: int) -> Connection:
+        """The newest connection of a project, a new one where there is none: for calls that carry no key."""
+        found = self.store.connection_of_project(project_id, created_at)
+        return found or self.store.create_connection("", project_id, created_at, "", "")[0]
 
     def setup(self, connection: Connection, label_config: str) -> Version:
         """The version that serves this config; where it is new and we hold a token, the project is pre-annotated anew.
@@ -143,6 +180,27 @@ class Backend:
         except ConfigError as error:
             log.warning("connection %d: the changed label config cannot be read: %s", connection.id, error)
         return action, new
+
+    def receive(self, key: str | None, body: Json) -> tuple[str, str]:
+        """Takes a webhook in, also while the store is down. Returns its action and "stored", "known" or "waiting".
+
+        Raises:
+            RequestError, KeyRefusedError: as ``event`` and ``connection``.
+            StoreDownError: neither the store nor the disk takes it.
+        """
+        try:
+            action, how = self._deliver(key, body)
+        except StoreDownError as error:
+            action, _, event = reduce_event(body)
+            self.spool.save(key, {**event, "action": action, "project": same_project(body.get("project"))})
+            log.error("the store is down, an event waits on disk: %s", error)
+            return action, "waiting"
+        self.spool.replay_aside(self._deliver)
+        return action, how
+
+    def _deliver(self, key: str | None, body: Json) -> tuple[str, str]:
+        action, new = self.event(self.connection(key, None if key else identify(body.get("project"))), body)
+        return action, "stored" if new else "known"
 
     def _push_quietly(self, connection: Connection) -> None:
         """Asks for a push. What it needs may be down, and nothing is lost then: the next push finds the same tasks."""

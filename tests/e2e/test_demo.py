@@ -91,14 +91,17 @@ def test_an_annotator_finds_the_task_filled_in_and_ctrl_c_stops_everything(folde
     no_browser = ""
     with _running(folder) as demo:
         studio = LabelStudioServer.running(folder / "demo" / "label-studio")
-        assert studio.url in demo.text()
-        assert studio.password in demo.text()
+        store = Store(f"sqlite:///{folder}/demo/labelloop.db")
         try:
+            assert studio.url in demo.text()
+            assert studio.password in demo.text()
             with signed_in(studio.url, studio.email, studio.password) as page:
-                _label_the_first_task(page, studio, Store(f"sqlite:///{folder}/demo/labelloop.db"))
+                _label_the_first_task(page, studio, store)
         except UnavailableError as error:
             no_browser = str(error)
-        studio.stop()
+        finally:
+            store.close()
+            studio.stop()
         demo.process.send_signal(signal.SIGINT)
         assert demo.ends() == 0, demo.text()
     if no_browser:
@@ -131,7 +134,6 @@ def _label_the_first_task(page: Any, studio: LabelStudioServer, store: Store) ->
         "LabelLoop heard of the annotation",
         30,
     )
-    store.close()
 
 
 def test_a_crash_stops_the_others_and_says_where_the_log_is(folder: Path) -> None:

@@ -219,3 +219,77 @@ def test_gunicorn_serves_it_without_showing_the_key(living_worker: Settings, tmp
     shown = (tmp_path / "web.log").read_text()
     assert "/k/***/predict" in shown
     assert web.key not in shown
+
+
+def test_a_label_that_arrives_while_the_store_is_locked_is_saved_all_the_same(web: Web) -> None:
+    import sqlite3
+
+    web.setup()
+    body = {"action": "ANNOTATION_CREATED", "annotation": {"id": 1, "task": 2, "result": []}, "project": {"id": 5}}
+    locker = sqlite3.connect(web.settings.data_dir / "labelloop.db", isolation_level=None)
+    locker.execute("BEGIN IMMEDIATE")
+    answer = web.post("/webhook", body)
+    assert (answer.status_code, answer.json["status"]) == (201, "waiting")
+    assert web.setup().status_code == 200
+    locker.execute("ROLLBACK")
+    locker.close()
+    body["annotation"] = {"id": 2, "task": 3, "result": []}
+    assert web.post("/webhook", body).json["status"] == "stored"
+    connection = web.store.connection_of_key(web.key)
+    assert connection is not None
+    stored = until(lambda: [one for one in [web.store.events(connection.id)] if len(one) == 2])[0]
+    assert {event["annotations"][0]["id"] for _, _, event in stored} == {1, 2}
+
+
+def test_every_route_is_described_in_openapi(web: Web) -> None:
+    document = web.client.get("/openapi.json").json
+    rules = {rule.rule.replace("<key>", "{key}") for rule in web.client.application.url_map.iter_rules()}
+    assert set(document["paths"]) == rules
+    body = document["components"]["schemas"]["SetupBody"]
+    assert set(body["required"]) == {"project", "schema"}
+    operations = [one for path in document["paths"].values() for one in path.values()]
+    assert all(one["summary"] for one in operations)
+    assert len({one["operationId"] for one in operations}) == len(operations)
+
+
+def test_metrics_count_and_show_queues_even_without_redis(web: Web, tmp_path: Path) -> None:
+    web.setup()
+    web.predict(PARCEL, {"other": 1})
+    shown = web.client.get("/metrics").text
+    assert 'labelloop_tasks_total{outcome="answered"}' in shown
+    assert "labelloop_redis_up 1.0" in shown
+    assert 'labelloop_workers{state="ready"} 1.0' in shown
+    assert 'route="protocol.predict"' in shown
+    broken = make_web(Settings(data_dir=tmp_path / "other", redis_url="redis://127.0.0.1:1/0"))
+    assert "labelloop_redis_up 0.0" in broken.client.get("/metrics").text
+    close(broken)
+
+
+def test_the_other_routes_of_label_studio_ml_answer(web: Web) -> None:
+    web.setup()
+    assert web.post("/train", {"action": "START_TRAINING", "project": {"id": 5}}).status_code == 201
+    shown = web.post("/validate", {"config": CHOICES}).json
+    assert shown["fields"] == [{"name": "topic", "tag": "Choices", "labels": 3}]
+    assert web.post("/validate", {"config": "<View"}).status_code == 400
+    assert web.post("/validate", {}).json["error"].count("config") == 1
+    assert web.client.get(f"/k/{web.key}/job_status").json["job_status"] == "idle"
+    assert web.post("/delete", {}).json["status"] == "kept"
+    assert web.post("/duplicate_model", {}).status_code == 409
+
+
+def test_limits_on_size_depth_and_number_are_told(web: Web) -> None:
+    tight = {"max_body_mb": 1, "max_tasks": 3, "max_text_chars": 1000}
+    limited = make_web(web.settings.model_copy(update={"data_dir": web.settings.data_dir / "limited", **tight}))
+    limited.setup()
+    huge = limited.predict({"text": "x" * 1_100_000})
+    assert huge.status_code == 413 and "LABELLOOP_MAX_BODY_MB" in huge.json["detail"]
+    many = limited.predict(*[PARCEL] * 4)
+    assert many.status_code == 413 and "max_tasks".upper() in many.json["detail"]
+    results = limited.predict({"text": "x" * 1001}, PARCEL).json["results"]
+    assert "1001 characters" in results[0]["error"] and results[1]["result"]
+    deep: dict[str, object] = {}
+    for _ in range(100):
+        deep = {"deeper": deep}
+    answer = limited.post("/predict", {"tasks": [{"data": deep}]})
+    assert answer.status_code == 400 and "64 levels" in answer.json["error"]
+    close(limited)

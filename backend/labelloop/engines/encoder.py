@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,44 +13,18 @@ from numpy.typing import NDArray
 from labelloop.engines import Vectors, engine, starter
 from labelloop.engines.batching import batches, window_starts
 from labelloop.engines.identity import STARTER, identify
+from labelloop.engines.recent import Recent
 from labelloop.errors import ModelError
 from labelloop.settings import Settings
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-Value = TypeVar("Value")
-
 # Padded tokens of one forward pass. On a CPU more brings no speed; on a GPU less leaves it idle.
 CPU_BUDGET, GPU_BUDGET = 2048, 32768
 LONGEST_WINDOW = 8192
 OVERLAP = 8  # one eighth of a window is read twice, so that no sentence is torn in both readings
 FILES = ["*.json", "*.txt", "*.safetensors", "*.model", "*.jinja"]  # no pickles and no code
-
-
-class Recent(Generic[Value]):
-    """The values made last, at most ``size`` of them; threads may share it."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self._values: OrderedDict[str, Value] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, keys: Sequence[str], make: Callable[[list[str]], Sequence[Value]]) -> list[Value]:
-        """The value of each key; ``make`` is asked once, for the keys that are new."""
-        unique = list(dict.fromkeys(keys))
-        with self._lock:
-            known = {key: self._values[key] for key in unique if key in self._values}
-        new = [key for key in unique if key not in known]
-        if new:
-            known.update(zip(new, make(new), strict=True))
-        with self._lock:
-            for key in unique:
-                self._values[key] = known[key]
-                self._values.move_to_end(key)
-            while len(self._values) > self.size:
-                self._values.popitem(last=False)
-        return [known[key] for key in keys]
 
 
 class Encoder:
@@ -74,8 +46,8 @@ class Encoder:
         self._head = mask.index(0)
         self._tail = mask[::-1].index(0)
         self._budget = GPU_BUDGET if model.device.type in {"cuda", "mps"} else CPU_BUDGET
-        self._tokens: Recent[NDArray[np.int32]] = Recent(512)
-        self._labels: Recent[Vectors] = Recent(20_000)
+        self._tokens: Recent[str, NDArray[np.int32]] = Recent(512)
+        self._labels: Recent[str, Vectors] = Recent(20_000)
 
     def rank(self, texts: Sequence[str], labels: Sequence[Sequence[str]]) -> Vectors:
         """(n_texts, n_labels) cosine similarity; a label is the mean direction of its verbalizations.

@@ -56,6 +56,13 @@ def identify(project: Any) -> tuple[int, int] | None:
     return project["id"], created_at
 
 
+def same_project(project: Any) -> dict[str, Any]:
+    """What ``identify`` needs of a webhook's project, and nothing else: the rest holds a token."""
+    return (
+        {name: project[name] for name in ("id", "created_at") if name in project} if isinstance(project, dict) else {}
+    )
+
+
 def _listed(body: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     value = body.get(name)
     found = value if isinstance(value, list) else [value]

@@ -336,6 +336,6 @@ def _canonical(body: Mapping[str, Any]) -> str:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     """WAL lets readers go on during a write; FULL has a commit on disk before it returns."""
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=2000"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -180,9 +180,8 @@ def _score_chunk(job: _Push) -> None:
         pipeline.hincrby(job.key, "done", stored + chunk.there)
         pipeline.hincrby(job.key, "dropped", chunk.dropped)
         pipeline.hincrby(job.key, "total", -chunk.gone)
-        if chunk.failed:
-            reasons = {str(task): reason for task, reason in chunk.failed.items()}
-            pipeline.hset(wire.PUSH_FAILED.format(connection=job.id), mapping=reasons)
+        for task, reason in chunk.failed.items():
+            pipeline.hset(wire.PUSH_FAILED.format(connection=job.id), str(task), reason)
 
     job.change(fill)
 

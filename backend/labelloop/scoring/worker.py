@@ -165,6 +165,7 @@ def _work(place: Workplace, queues: Sequence[str], signals: _Signals, beat: Beat
 def _warm_up(place: Workplace) -> None:
     """Loads the models of the bundles that were used last, else the configured one, so that no annotator waits."""
     from labelloop import engines, tasks
+    from labelloop.engines.identity import identify
 
     try:
         digests = [value.decode() for value in place.redis.lrange(wire.RECENT, 0, -1)]
@@ -179,4 +180,5 @@ def _warm_up(place: Workplace) -> None:
             log.warning("bundle %s cannot be warmed up: %s", bundle.digest[:8], error)
     if not bundles:
         settings = place.settings
-        engines.load("encoder", settings.encoder, settings.encoder_revision, settings).embed(["Good morning."])
+        revision = identify(settings.encoder, settings.encoder_revision)
+        engines.load("encoder", settings.encoder, revision, settings).embed(["Good morning."])

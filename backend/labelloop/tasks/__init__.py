@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from threading import Lock
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from labelloop.engines import Engine, load
 from labelloop.engines.identity import identify
+from labelloop.engines.recent import Recent
 from labelloop.errors import ConfigError, SettingsError
 from labelloop.prompting import Prompt, load_prompt
 from labelloop.settings import Settings
-from labelloop.tasks import classification
+from labelloop.tasks import calibration, classification
+from labelloop.tasks.calibration import Prior
+from labelloop.tasks.verbalizers import Verbalization, verbalize
 from labelloop.words import Answer, Bundle, Field, FieldPlan
 
 KINDS = {"classification": "classification/v1"}
 """Task kind -> the prompt that new plans use."""
 
-_neutral: OrderedDict[tuple[object, ...], NDArray[np.float64]] = OrderedDict()
-_neutral_lock = Lock()
+_told: Recent[Hashable, Verbalization] = Recent(256)
+_priors: Recent[Hashable, Prior] = Recent(256)
 
 
 def plan(field: Field, settings: Settings) -> FieldPlan:
@@ -44,7 +44,7 @@ def plan(field: Field, settings: Settings) -> FieldPlan:
         revision=identify(settings.encoder, settings.encoder_revision),
         prompt=prompt.name,
         prompt_hash=prompt.digest,
-        calibration={"constants": prompt.constants.model_dump(), "prior": None},
+        calibration={"constants": prompt.constants.model_dump()},
     )
 
 
@@ -72,14 +72,24 @@ def answer(bundle: Bundle, rendered: Sequence[Mapping[str, str]], settings: Sett
 
 
 def calibrate(bundle: Bundle, sample: Sequence[Mapping[str, str]], settings: Settings) -> Bundle:
-    """The bundle with what a random sample of the project's texts tells about its labels, frozen.
+    """The bundle as it will serve, its models, labels and priors computed and warm in this process.
+
+    The prior of a label comes from general texts in the prompt file, not from ``sample``: removing a prior that was
+    estimated on the project's own texts gains little more on balanced projects, loses on unbalanced ones and on samples
+    that are not random (``benchmarks/zero_shot.py`` shows both), and would give every connection its own version. So a
+    bundle is calibrated by its prompt hash and its model revision alone, and comes back as it was.
 
     Args:
-        sample: rendered texts by field name, as for ``answer``.
+        sample: rendered texts by field name, as for ``answer``; the place for calibration that does need them.
 
     Raises:
         ModelError, SettingsError: as ``answer``.
     """
+    for plans in _by_engine(bundle):
+        engine = load(plans[0].engine, plans[0].model, plans[0].revision, settings)
+        for one in plans:
+            prompt = _prompt(one, settings)
+            _prior(engine, one, prompt, _verbalize(one, prompt))
     return bundle
 
 
@@ -99,31 +109,27 @@ def _answer_with(
     """Answers the plans of one engine: every text of every plan in one call, against the labels of all plans."""
     engine = load(plans[0].engine, plans[0].model, plans[0].revision, settings)
     prompts = [_prompt(one, settings) for one in plans]
-    labels = [classification.verbalizations(one.field, prompt) for one, prompt in zip(plans, prompts, strict=True)]
+    told = [_verbalize(one, prompt) for one, prompt in zip(plans, prompts, strict=True)]
     names = {one.field.name for one in plans}
     texts = list(dict.fromkeys(t for item in rendered for name, t in item.items() if name in names and t.strip()))
     row = {text: index for index, text in enumerate(texts)}
     windows = engine.windows(texts)
-    similarities = engine.rank(texts, [label for of_plan in labels for label in of_plan]).astype(np.float64)
+    similarities = engine.rank(texts, [label for one in told for label in one.texts]).astype(np.float64)
     column = 0
-    for one, prompt, of_plan in zip(plans, prompts, labels, strict=True):
-        columns = slice(column, column := column + len(of_plan))
+    for one, prompt, verbalization in zip(plans, prompts, told, strict=True):
+        columns = slice(column, column := column + len(verbalization.texts))
+        prior = _prior(engine, one, prompt, verbalization)
         name = one.field.name
+        asked = []
         for found, item in zip(answers, rendered, strict=True):
-            if name in item and not item[name].strip():
-                found[name] = Answer(field=name, labels=(), score=0.0, reason="The text is empty.")
-        asked = [
-            (found, row[item[name]])
-            for found, item in zip(answers, rendered, strict=True)
-            if item.get(name, "").strip()
-        ]
-        if not asked:
-            continue
+            if item.get(name, "").strip():
+                asked.append((found, row[item[name]]))
+            elif name in item:
+                found[name] = classification.empty(one.field)
         rows = [index for _, index in asked]
-        neutral = _neutral_similarities(engine, one, prompt, of_plan)
-        decided = classification.decide(one, similarities[rows, columns], neutral, [windows[index] for index in rows])
-        for (found, _), one_answer in zip(asked, decided, strict=True):
-            found[name] = one_answer
+        decided = classification.decide(one, similarities[rows, columns], prior, [windows[index] for index in rows])
+        for (found, _), its_answer in zip(asked, decided, strict=True):
+            found[name] = its_answer
 
 
 def _prompt(one: FieldPlan, settings: Settings) -> Prompt:
@@ -136,15 +142,16 @@ def _prompt(one: FieldPlan, settings: Settings) -> Prompt:
     return prompt
 
 
-def _neutral_similarities(
-    engine: Engine, one: FieldPlan, prompt: Prompt, labels: Sequence[tuple[str, ...]]
-) -> NDArray[np.float64]:
-    """(n_neutral, n_labels), computed once per process for a set of labels: it depends on nothing else."""
-    key = (one.engine, one.model, one.revision, prompt.digest, tuple(labels))
-    with _neutral_lock:
-        if key not in _neutral:
-            _neutral[key] = engine.rank(prompt.neutral, labels).astype(np.float64)
-        _neutral.move_to_end(key)
-        while len(_neutral) > 100:
-            _neutral.popitem(last=False)
-        return _neutral[key]
+def _verbalize(one: FieldPlan, prompt: Prompt) -> Verbalization:
+    return _told.get([(one.field, prompt.digest)], lambda _: [verbalize(one.field, prompt)])[0]
+
+
+def _prior(engine: Engine, one: FieldPlan, prompt: Prompt, told: Verbalization) -> Prior:
+    """Computed once per process and set of labels: it depends on nothing else, so it is the same in every process."""
+
+    def estimate(_: object) -> list[Prior]:
+        similarities = engine.rank((*prompt.plain, *prompt.everyday), told.texts).astype(np.float64)
+        n_plain = len(prompt.plain)
+        return [calibration.estimate_prior(similarities[:n_plain], similarities[n_plain:], told.residual)]
+
+    return _priors.get([(one.engine, one.model, one.revision, prompt.digest, told)], estimate)[0]

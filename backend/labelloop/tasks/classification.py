@@ -3,76 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from labelloop.engines import Engine
-from labelloop.prompting import Constants, Prompt
+from labelloop.prompting import Constants
 from labelloop.tasks import calibration
-from labelloop.tasks.verbalizers import verbalize
+from labelloop.tasks.calibration import Array, Prior
 from labelloop.words import Answer, Field, FieldPlan
 
 ALTERNATIVES = 10
+EMPTY = "The text is empty."
 
 
-def verbalizations(field: Field, prompt: Prompt) -> list[tuple[str, ...]]:
-    """For each label of the field, in order, the texts that stand for it."""
-    return verbalize(field, prompt)
-
-
-def decide(
-    plan: FieldPlan,
-    similarities: calibration.Array,
-    neutral: calibration.Array,
-    windows: Sequence[int],
-) -> list[Answer]:
-    """Answers from similarities.
+def decide(plan: FieldPlan, similarities: Array, prior: Prior, windows: Sequence[int]) -> list[Answer]:
+    """One answer per text.
 
     Args:
-        plan: its calibration holds the constants and, where a sample was seen, the project's prior.
-        similarities: (n_texts, n_labels).
-        neutral: (n_neutral, n_labels) similarities of the prompt's neutral texts.
+        plan: its calibration holds the constants.
+        similarities: (n_texts, n_labels) from the plan's engine.
+        prior: of the field's labels.
         windows: of each text.
     """
     constants = Constants(**plan.calibration["constants"])
-    prior, spread = calibration.neutral_statistics(neutral)
-    if plan.calibration.get("prior") is not None:
-        prior = np.asarray(plan.calibration["prior"], np.float64)
-    evidence = calibration.standardise(similarities, prior, spread, constants.prior)
-    choose = _several if plan.field.multiple else _one
-    return [choose(plan.field, row, constants, count) for row, count in zip(evidence, windows, strict=True)]
+    against = calibration.evidence(similarities, prior, constants)
+    if plan.field.multiple:
+        chances = calibration.choose_several(against, similarities, prior, constants)
+        return [_several(plan.field, row, count) for row, count in zip(chances, windows, strict=True)]
+    chances = calibration.choose_one(against, constants)
+    return [_one(plan.field, row, count) for row, count in zip(chances, windows, strict=True)]
 
 
-def _one(field: Field, evidence: calibration.Array, constants: Constants, windows: int) -> Answer:
-    chances = calibration.probabilities(evidence[None], constants)[0]
+def empty(field: Field) -> Answer:
+    """What there is to say about a text without words."""
+    return Answer(field=field.name, labels=(), score=0.0, reason=EMPTY)
+
+
+def _one(field: Field, chances: Array, windows: int) -> Answer:
     order = np.argsort(-chances, kind="stable")
-    return Answer(
-        field=field.name,
-        labels=(field.labels[order[0]].path,),
-        score=_round(chances[order[0]]),
-        alternatives=_alternatives(field, chances, order),
-        provenance={"windows": windows},
-    )
+    return _answer(field, [order[0]], chances[order[0]], chances, order, windows)
 
 
-def _several(field: Field, evidence: calibration.Array, constants: Constants, windows: int) -> Answer:
-    chances = calibration.independent(evidence[None], constants)[0]
+def _several(field: Field, chances: Array, windows: int) -> Answer:
+    """Every label that is rather right than wrong; the score is that of all these decisions being right together."""
     order = np.argsort(-chances, kind="stable")
     chosen = [index for index in order if chances[index] >= 0.5]
+    return _answer(field, chosen, np.prod(np.maximum(chances, 1 - chances)), chances, order, windows)
+
+
+def _answer(
+    field: Field, chosen: Sequence[int], score: Any, chances: Array, order: NDArray[np.intp], windows: int
+) -> Answer:
     return Answer(
         field=field.name,
         labels=tuple(field.labels[index].path for index in chosen),
-        score=_round(np.prod(np.maximum(chances, 1 - chances))),
-        alternatives=_alternatives(field, chances, order),
+        score=_round(score),
+        alternatives=tuple((field.labels[index].path, _round(chances[index])) for index in order[:ALTERNATIVES]),
         provenance={"windows": windows},
     )
 
 
-def _alternatives(
-    field: Field, chances: calibration.Array, order: calibration.Array
-) -> tuple[tuple[tuple[str, ...], float], ...]:
-    return tuple((field.labels[index].path, _round(chances[index])) for index in order[:ALTERNATIVES])
-
-
-def _round(chance: float) -> float:
+def _round(chance: Any) -> float:
+    """To 4 decimals: what is beyond them differs with the batch that a text was computed in."""
     return round(min(max(float(chance), 0.0), 1.0), 4)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from labelloop.prompting import Group, Prompt, render
 from labelloop.words import Field, Label
@@ -12,9 +14,12 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _AND = re.compile(r"\s*[/&+]\s*")
 _BREAK = re.compile(r"[_.\-\s]+")
 _NO_WORD = re.compile(r"[\W_]+")
+_BRACKETS = re.compile(r"\(.*?\)|\[.*?\]|[:–—].*")
+_NUMBERED = re.compile(r"^\s*\d+\W+")
+_ENDS = (".", "?", "!", "。", "।")
 _RESIDUAL = frozenset(
-    ("other", "others", "none", "misc", "miscellaneous", "unknown", "none of the above", "none of these", "something else")
-    + ("not applicable", "n a", "na", "no label", "other topic", "everything else", "other topics", "other category")
+    "other|others|none|misc|miscellaneous|unknown|none of the above|none of these|something else|not applicable|n a|na|"
+    "no label|other topic|other topics|other category|everything else|unrelated|uncategorized".split("|")
 )
 
 
@@ -35,81 +40,96 @@ def key(text: str) -> str:
     return " ".join(word for word in _NO_WORD.sub(" ", _CAMEL.sub(" ", text)).lower().split() if word != "and")
 
 
-def is_residual(label: Label) -> bool:
-    """Whether the label says "none of the others" rather than something of its own."""
-    return key(label.path[-1]) in _RESIDUAL
+@dataclass(frozen=True)
+class Verbalization:
+    """``texts``: for each label of a field, in order, those whose mean direction stands for it; at least one each.
+    ``residual``: the indices of labels that only say "none of the others"; their texts are not to be ranked."""
+
+    texts: tuple[tuple[str, ...], ...]
+    residual: frozenset[int] = frozenset()
 
 
-def verbalize(field: Field, prompt: Prompt) -> list[tuple[str, ...]]:
-    """For each label of the field, in order, the texts whose mean direction stands for it; at least one each."""
+def verbalize(field: Field, prompt: Prompt) -> Verbalization:
+    """What the labels of the field mean.
+
+    A label is told by its name in the prompt's templates, or, where a group of the prompt explains it, by the group's
+    phrases; a description and a question add to it. Steps of a scale are told by where they stand.
+    """
     if field.ordinal and len(field.labels) > 1:
-        return _steps(field, prompt)
+        return Verbalization(_steps(field, prompt))
     groups = _groups(field, prompt)
-    return [_verbalize_label(label, group, field, prompt) for label, group in zip(field.labels, groups, strict=True)]
+    texts = tuple(_texts(label, phrases, field, prompt) for label, phrases in zip(field.labels, groups, strict=True))
+    residual = frozenset(
+        index
+        for index, (label, phrases) in enumerate(zip(field.labels, groups, strict=True))
+        if phrases is None and not label.description and key(label.path[-1]) in _RESIDUAL
+    )
+    return Verbalization(texts, residual if len(residual) < len(texts) else frozenset())
 
 
-def _verbalize_label(label: Label, group: Group | None, field: Field, prompt: Prompt) -> tuple[str, ...]:
+def _texts(label: Label, phrases: Sequence[str] | None, field: Field, prompt: Prompt) -> tuple[str, ...]:
     names = _names(label, prompt)
     values = {"label": names[0], "description": label.description.strip(), "question": field.question.strip()}
-    texts = [render(template, values | {"label": name}) for name in names for template in prompt.templates]
-    if group is not None:
-        phrases = _lookup(group)[key(label.path[-1])]
-        texts = [text for phrase in phrases for text in _frame(phrase, group.templates)]
+    texts = list(phrases or [render(form, values | {"label": name}) for name in names for form in prompt.templates])
     if values["description"]:
         texts += [render(template, values) for template in prompt.described]
     if values["question"]:
         texts += [render(template, values) for template in prompt.asked]
-    return tuple(dict.fromkeys(text for text in texts if text.strip())) or (label.text or " > ".join(label.path),)
-
-
-def _frame(phrase: str, templates: Sequence[str]) -> list[str]:
-    """The phrase in each template; a sentence stands as it is."""
-    if phrase.endswith((".", "?", "!", "。", "।")):
-        return [phrase]
-    return [render(template, {"label": phrase, "description": "", "question": ""}) for template in templates]
+    return tuple(dict.fromkeys(text for text in texts if text.strip())) or (" > ".join(label.path),)
 
 
 def _names(label: Label, prompt: Prompt) -> list[str]:
     """The label's leaf; with its whole path where it has one; and the last part of a dotted name."""
     path = [humanise(part, prompt.words) for part in label.path]
-    names = [path[-1]]
     if len(path) > 1:
-        names.append(", ".join(path))
-    elif "." in label.path[-1].strip("."):
-        names.append(humanise(label.path[-1].strip(".").rsplit(".", 1)[-1], prompt.words))
-    return names
+        return [path[-1], ", ".join(path)]
+    last = label.path[-1].strip(".").rsplit(".", 1)[-1]
+    return list(dict.fromkeys([path[-1], humanise(last, prompt.words)]))
 
 
-def _lookup(group: Group) -> dict[str, tuple[str, ...]]:
-    return {key(name): phrases for names, phrases in group.labels.items() for name in names.split("|")}
-
-
-def _groups(field: Field, prompt: Prompt) -> list[Group | None]:
-    """The group of each label: the one that explains most labels of the field, if it explains enough of them."""
-    keys = [key(label.path[-1]) for label in field.labels]
-    chosen: list[Group | None] = [None] * len(keys)
-    best = [0] * len(keys)
+def _groups(field: Field, prompt: Prompt) -> list[tuple[str, ...] | None]:
+    """The framed phrases of each label from the group that explains most labels of the field, if it explains enough."""
+    chosen: list[tuple[str, ...] | None] = [None] * len(field.labels)
+    best = [0] * len(field.labels)
     for group in prompt.groups.values():
-        lookup = _lookup(group)
-        members = [index for index, name in enumerate(keys) if name in lookup]
-        if len(members) < max(2, group.share * len(keys)):
+        lookup = {key(name): phrases for names, phrases in group.labels.items() for name in names.split("|")}
+        found = {index: phrases for index, label in enumerate(field.labels) if (phrases := _look_up(label, lookup))}
+        if len(found) < max(2, group.share * len(field.labels)):
             continue
-        for index in members:
-            if len(members) > best[index]:
-                chosen[index], best[index] = group, len(members)
+        for index, phrases in found.items():
+            if len(found) > best[index]:
+                chosen[index], best[index] = _frame(phrases, group), len(found)
     return chosen
 
 
-def _steps(field: Field, prompt: Prompt) -> list[tuple[str, ...]]:
-    """The steps of a scale, stretched to the number of labels; between two steps a label has the phrases of both."""
+def _look_up(label: Label, lookup: Mapping[str, tuple[str, ...]]) -> tuple[str, ...] | None:
+    """By the leaf as it is, without what stands in brackets, and without a number in front ("1. Positive (good)")."""
+    leaf = label.path[-1]
+    bare = _BRACKETS.sub(" ", leaf)
+    for spelling in (leaf, bare, _NUMBERED.sub("", bare)):
+        if (name := key(spelling)) in lookup:
+            return lookup[name]
+    return None
+
+
+def _frame(phrases: Sequence[str], group: Group) -> tuple[str, ...]:
+    texts: list[str] = []
+    for phrase in phrases:
+        values = {"label": phrase, "description": "", "question": ""}
+        texts += [phrase] if phrase.endswith(_ENDS) else [render(template, values) for template in group.templates]
+    return tuple(texts)
+
+
+def _steps(field: Field, prompt: Prompt) -> tuple[tuple[str, ...], ...]:
+    """The steps of a scale, stretched to the number of labels; between two steps a label has the texts of both."""
+    name = field.question.strip() or humanise(field.name, prompt.words)
     about = set(key(f"{field.name} {field.question}").split())
     scale = next(scale for scale in prompt.scales if not scale.words or about & set(scale.words))
-    name = " ".join(word for word in (field.question.strip() or humanise(field.name, prompt.words)).split())
-    texts: list[tuple[str, ...]] = []
+    steps = []
     for index, label in enumerate(field.labels):
         place = index * (len(scale.steps) - 1) / (len(field.labels) - 1)
-        phrases = dict.fromkeys([*scale.steps[int(place)], *scale.steps[-int(-place // 1)]])
+        texts = [*scale.steps[math.floor(place)], *scale.steps[math.ceil(place)]]
         values = {"label": label.text, "description": label.description.strip(), "question": name}
-        described = [values["description"]] if values["description"] else []
-        texts.append(tuple(dict.fromkeys([render(phrase, values) for phrase in phrases] + described)))
-    return texts
+        own = [values["description"]] if values["description"] else []
+        steps.append(tuple(dict.fromkeys([*(render(text, values) for text in texts), *own])))
+    return tuple(steps)

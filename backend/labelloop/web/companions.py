@@ -6,7 +6,7 @@ from flask import Response, jsonify
 
 from labelloop.studio.schema import read_config
 from labelloop.web.body import ValidateBody, WebhookBody, read
-from labelloop.web.protocol import backend, blueprint, both, connection, webhook
+from labelloop.web.protocol import backend, blueprint, both, webhook
 
 __all__ = ["blueprint"]  # the protocol's, with these routes added
 
@@ -28,7 +28,7 @@ def validate_config(key: str | None) -> Response:
 @both("/job_status", methods=["GET", "POST"])
 def job_status(key: str | None) -> Response:
     """What runs for this connection: its push, if there is one."""
-    whose = connection(key)
+    whose = backend().connection(key)
     pushes = [one for one in backend().scoring.status()["pushes"] if one["connection_id"] == whose.id]
     return jsonify({"job_status": "running" if pushes else "idle", "pushes": pushes})
 
@@ -36,12 +36,12 @@ def job_status(key: str | None) -> Response:
 @both("/delete", methods=["POST", "DELETE"])
 def delete(key: str | None) -> Response:
     """Label Studio forgot the backend. Nothing is deleted here: labels outlive a click."""
-    return jsonify({"status": "kept", "connection": connection(key).id})
+    return jsonify({"status": "kept", "connection": backend().connection(key).id})
 
 
 @both("/duplicate_model", methods=["POST"])
 def duplicate_model(key: str | None) -> tuple[Response, int]:
     """A copied project needs an address of its own, which only this machine's operator can make."""
-    connection(key)
+    backend().connection(key)
     detail = "Run `labelloop connect` for the new project; its labels stay apart from this one's."
     return jsonify({"error": "An address serves one project.", "detail": detail}), 409

@@ -44,7 +44,7 @@ def describe(app: Flask) -> dict[str, Any]:
             models[takes.__name__] = takes
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             path = re.sub(r"<(\w+)>", r"{\1}", rule.rule)
-            paths.setdefault(path, {})[method.lower()] = _operation(rule.endpoint, method, "{key}" in path, view, takes)
+            paths.setdefault(path, {})[method.lower()] = _operation(path, method, view, takes)
     _, definitions = models_json_schema([(model, "validation") for model in models.values()], ref_template=_REF)
     schemas = {"Error": _ERROR, **definitions.get("$defs", {})}
     return {
@@ -55,16 +55,16 @@ def describe(app: Flask) -> dict[str, Any]:
     }
 
 
-def _operation(endpoint: str, method: str, keyed: bool, view: Any, takes: type[Body] | None) -> dict[str, Any]:
+def _operation(path: str, method: str, view: Any, takes: type[Body] | None) -> dict[str, Any]:
     summary, _, description = (view.__doc__ or "").strip().partition("\n")
     operation: dict[str, Any] = {
-        "operationId": f"{endpoint.split('.')[-1]}_{method.lower()}" + ("_with_key" if keyed else ""),
+        "operationId": re.sub(r"\W+", "_", f"{method.lower()}{path}").strip("_"),
         "summary": summary,
         "responses": {"200": {"description": "As the summary says."}},
     }
     if description.strip():
         operation["description"] = " ".join(description.split())
-    if keyed:
+    if "{key}" in path:
         operation["parameters"] = [{"name": "key", "in": "path", "required": True, "schema": {"type": "string"}}]
     if takes:
         content = {"application/json": {"schema": {"$ref": _REF.format(model=takes.__name__)}}}

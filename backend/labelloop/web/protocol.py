@@ -8,10 +8,8 @@ from typing import Any, TypeVar, cast
 from flask import Blueprint, Response, current_app, jsonify, request
 
 from labelloop import __version__
-from labelloop.learning.events import identify
-from labelloop.learning.store import Connection
 from labelloop.service import Backend
-from labelloop.web.auth import connection_of, project_of
+from labelloop.web.auth import project_of
 from labelloop.web.body import Body, PredictBody, SetupBody, WebhookBody, read
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -20,11 +18,6 @@ blueprint = Blueprint("protocol", __name__)
 
 def backend() -> Backend:
     return cast(Backend, current_app.extensions["labelloop"])
-
-
-def connection(key: str | None, project: tuple[int, int] | None = None) -> Connection:
-    """Whose call this is. Raises KeyRefusedError."""
-    return connection_of(backend().store, key, project, backend().settings.require_key)
 
 
 def both(path: str, takes: type[Body] | None = None, **options: Any) -> Callable[[View], View]:
@@ -50,7 +43,7 @@ def health(key: str | None) -> Response:
 def setup(key: str | None) -> Response:
     """Binds the key to its project, reads the label config, and names the version that serves it."""
     body = read(SetupBody, backend().settings)
-    version = backend().setup(connection(key, project_of(body.project)), body.label_config)
+    version = backend().setup(backend().connection(key, project_of(body.project)), body.label_config)
     return jsonify({"model_version": version.name})
 
 
@@ -58,7 +51,7 @@ def setup(key: str | None) -> Response:
 def versions(key: str | None) -> Response:
     """Names every version of the connection, oldest first."""
     project = request.args.get("project")
-    known = backend().store.versions(connection(key, project_of(project) if project else None).id)
+    known = backend().store.versions(backend().connection(key, project_of(project) if project else None).id)
     return jsonify({"versions": [version.name for version in known]})
 
 
@@ -66,7 +59,7 @@ def versions(key: str | None) -> Response:
 def predict(key: str | None) -> Response:
     """One prediction a task, in order. A task without one gets ``{"error": ...}``, which Label Studio skips."""
     body = read(PredictBody, backend().settings)
-    whose = connection(key, None if body.project is None else project_of(body.project))
+    whose = backend().connection(key, None if body.project is None else project_of(body.project))
     version, results = backend().predict(whose, body.tasks, body.label_config)
     return jsonify({"results": results, "model_version": version.name})
 
@@ -74,6 +67,5 @@ def predict(key: str | None) -> Response:
 @both("/webhook", methods=["POST"], takes=WebhookBody)
 def webhook(key: str | None) -> tuple[Response, int]:
     """Stores the event, then answers, then starts what follows from it."""
-    body = read(WebhookBody, backend().settings).model_dump()
-    action, new = backend().event(connection(key, None if key else identify(body.get("project"))), body)
-    return jsonify({"status": "stored" if new else "known", "action": action}), 201
+    action, how = backend().receive(key, read(WebhookBody, backend().settings).model_dump())
+    return jsonify({"status": how, "action": action}), 201

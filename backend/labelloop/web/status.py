@@ -9,7 +9,7 @@ from flask import Blueprint, Response, jsonify
 from labelloop import __version__
 from labelloop.errors import UnavailableError
 from labelloop.learning.store import Connection, Store
-from labelloop.web.protocol import backend, connection
+from labelloop.web.protocol import backend
 
 blueprint = Blueprint("status", __name__)
 
@@ -36,7 +36,7 @@ def describe(store: Store, one: Connection) -> dict[str, Any]:
 @blueprint.get("/k/<key>/status")
 def connection_status(key: str) -> Response:
     """The connection of this key."""
-    return jsonify({**describe(backend().store, connection(key)), "queues": _queues()})
+    return jsonify({**describe(backend().store, backend().connection(key)), "queues": _queues()})
 
 
 @blueprint.get("/status")

@@ -1,0 +1,106 @@
+"""Where webhooks wait on disk while the store is down: an accepted label is never lost, whatever is broken."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from labelloop.errors import KeyRefusedError, LabelLoopError, RequestError, StoreDownError
+
+log = logging.getLogger(__name__)
+
+MOST = 100_000  # files; whoever calls has not shown a valid key yet, so the disk needs a bound
+
+Deliver = Callable[[str | None, dict[str, Any]], object]
+
+
+class Spool:
+    """One folder of JSON files, each an event with the key it came with; oldest first by name."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._busy = threading.Lock()
+        self.waiting = folder.is_dir() and any(folder.glob("*.json"))
+
+    def save(self, key: str | None, event: Mapping[str, Any]) -> None:
+        """The event is on disk when this returns. The files are as secret as the store: they hold keys.
+
+        Raises:
+            StoreDownError: it cannot be written, or too many wait already.
+        """
+        remedy = "Mend the store; Label Studio does not send an event twice."
+        name = f"{time.time_ns():020d}-{uuid4().hex[:8]}.json"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if sum(1 for _ in os.scandir(self._folder)) >= MOST:
+                raise StoreDownError(f"The store is down and {MOST} events wait already.", remedy)
+            part = self._folder / f"{name}.part"
+            with open(part, "x", opener=_private) as file:  # noqa: PTH123 - Path.open takes no opener
+                json.dump({"key": key, "event": event}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            part.rename(self._folder / name)
+            _sync_folder(self._folder)
+        except OSError as error:
+            raise StoreDownError(f"The store is down, and so is the disk beside it: {error}.", remedy) from error
+        self.waiting = True
+
+    def replay(self, deliver: Deliver) -> int:
+        """Hands every waiting event to ``deliver(key, event)``, oldest first; returns how many went through.
+
+        One that is refused is set aside under another ending, with the reason in the log. Stops when the store is down
+        again. Only one thread replays at a time.
+        """
+        if not self.waiting or not self._busy.acquire(blocking=False):
+            return 0
+        done = 0
+        try:
+            self.waiting = False
+            for path in sorted(self._folder.glob("*.json")):
+                try:
+                    content = json.loads(path.read_text())
+                    deliver(content["key"], content["event"])
+                except StoreDownError:
+                    self.waiting = True
+                    return done
+                except (KeyRefusedError, RequestError) as error:
+                    log.warning("an event that waited is refused and kept as %s.refused: %s", path.name, error)
+                    path.rename(path.with_suffix(".refused"))
+                    continue
+                path.unlink()
+                done += 1
+            return done
+        finally:
+            self._busy.release()
+
+    def replay_aside(self, deliver: Deliver) -> None:
+        """``replay`` in a thread of its own, so that nobody waits for it."""
+        if self.waiting:
+            threading.Thread(target=self._replay_and_tell, args=(deliver,), daemon=True).start()
+
+    def _replay_and_tell(self, deliver: Deliver) -> None:
+        try:
+            done = self.replay(deliver)
+        except (LabelLoopError, OSError, ValueError, KeyError) as error:
+            log.error("the events that waited on disk cannot be replayed: %s", error)
+        else:
+            log.info("%d events that waited on disk are in the store now", done)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
