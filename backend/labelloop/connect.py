@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
-from labelloop.errors import ConfigError, ItemError, SettingsError, StudioError, UnavailableError
+from labelloop.errors import ConfigError, SettingsError, StudioError, UnavailableError
 from labelloop.learning.store import Connection, Store, Version
 from labelloop.learning.versions import keep_calibrations
 from labelloop.scoring.queues import Scoring
 from labelloop.settings import Settings
 from labelloop.studio.client import Json, Project, StudioClient
-from labelloop.studio.schema import Schema, read_config, render
+from labelloop.studio.render import render_all
+from labelloop.studio.schema import Schema, read_config
 from labelloop.tasks import make_bundle
 from labelloop.words import Bundle
 
@@ -81,7 +82,7 @@ def connect(
         report(f"project {found.id} ({found.title}) has {found.task_count} tasks")
         schema = _schema(found, report)
         base = (backend_url or settings.backend_url).rstrip("/")
-        _check_own_web(base, given=backend_url is not None, report=report)
+        check_own_web(base, given=backend_url is not None, report=report)
         address = _address(studio, store, found, base, token, report)
         try:
             version = _version(settings, store, studio, address.connection, found, schema, report)
@@ -115,7 +116,7 @@ def _schema(project: Project, report: Report) -> Schema:
     return schema
 
 
-def _check_own_web(base: str, *, given: bool, report: Report) -> None:
+def check_own_web(base: str, *, given: bool, report: Report) -> None:
     """Raises UnavailableError unless LabelLoop answers at ``base``. A given host that only Label Studio's side knows
     (a service's name between containers) is left for Label Studio to check."""
     try:
@@ -199,11 +200,8 @@ def _version(
 def _calibrated(settings: Settings, studio: StudioClient, bundle: Bundle, project: Project, report: Report) -> Bundle:
     """The bundle with priors from a random sample of the project; as it is where nobody can compute them now."""
     seed = random.Random(f"{project.id}.{project.created_at}").getrandbits(32)
-    sample = []
-    for task in studio.sample_tasks(project.id, settings.prior_sample, seed):
-        texts = _rendered(bundle, task.get("data") or {})
-        if texts:
-            sample.append(texts)
+    drawn = studio.sample_tasks(project.id, settings.prior_sample, seed)
+    sample = [texts for task in drawn if (texts := render_all(bundle.fields, task.get("data") or {})[0])]
     if not sample:
         report("label priors are neutral: the project has no readable task yet (connect again when it has)")
         return bundle
@@ -214,16 +212,6 @@ def _calibrated(settings: Settings, studio: StudioClient, bundle: Bundle, projec
     except (UnavailableError, SettingsError) as error:
         report(f"label priors are neutral: {error.message} Connect again when a worker runs, for better scores")
         return bundle
-
-
-def _rendered(bundle: Bundle, data: Mapping[str, Any]) -> dict[str, str]:
-    texts = {}
-    for field in bundle.fields:
-        try:
-            texts[field.name] = render(field, data)
-        except ItemError:
-            continue  # this item tells nothing about this field; the push reports it
-    return texts
 
 
 def _backend(studio: StudioClient, project: Project, address: _Address, version: Version) -> Json:

@@ -164,15 +164,18 @@ def test_predictions_are_added_replaced_and_removed(studio: StudioClient, projec
 
 
 def test_webhooks_and_settings(studio: StudioClient, project: MakeProject) -> None:
-    made = project(FLAT)
+    made = project(FLAT, texts(1))
     hook = studio.add_webhook(made.id, "http://127.0.0.1:9/k/x/webhook")
     assert (hook["send_payload"], hook["send_for_all_actions"], hook["is_active"]) == (True, True, True)
     assert not studio.update_webhook(hook["id"], hook["url"], is_active=False)["is_active"]
     assert [known["id"] for known in studio.webhooks(made.id)] == [hook["id"]]
     studio.delete_webhook(hook["id"])
     assert studio.webhooks(made.id) == []
-    changed = studio.update_project(made.id, sampling="Uncertainty sampling", model_version="v9")
-    assert (changed.sampling, changed.model_version) == ("Uncertainty sampling", "v9")
+    with pytest.raises(StudioError, match="Model version doesn't exist"):
+        studio.update_project(made.id, model_version="v1-aaaaaaaa")
+    studio.import_predictions(made.id, [one(made.tasks()[0]["id"])])
+    changed = studio.update_project(made.id, sampling="Uncertainty sampling", model_version="v1-aaaaaaaa")
+    assert (changed.sampling, changed.model_version) == ("Uncertainty sampling", "v1-aaaaaaaa")
 
 
 def test_a_backend_that_does_not_answer(studio: StudioClient, project: MakeProject) -> None:

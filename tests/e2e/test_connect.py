@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,9 @@ class House:
     server: LabelStudioServer
     said: list[str] = field(default_factory=list)
 
-    def connect(self, project: Any, **options: Any) -> Connected:
+    def connect(self, made: Any, **options: Any) -> Connected:
         values: dict[str, Any] = {
-            "project": str(project.id),
+            "project": str(made.id),
             "url": self.server.url,
             "token": self.server.token,
             "backend_url": None,
@@ -58,6 +59,26 @@ class House:
         return [*self.rows(project), *self.hooks(project), *self.store.connections()]
 
 
+@contextmanager
+def serving(app: Any, port: int = 0) -> Iterator[str]:
+    """A WSGI app on loopback; yields its address."""
+    web = make_server("127.0.0.1", port, app, threaded=True)
+    thread = threading.Thread(target=web.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{web.server_port}"
+    finally:
+        web.shutdown()
+        thread.join()
+        web.server_close()
+
+
+def other_backend(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    """Somebody else's ML backend, as far as Label Studio looks at it."""
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [b'{"status": "UP", "model_version": "theirs"}']
+
+
 def _settings(folder: Path, port: int) -> Settings:
     return Settings(data_dir=folder, redis_url="redis://127.0.0.1:1/0", port=port)  # no Redis: priors stay neutral
 
@@ -68,13 +89,8 @@ def house(tmp_path: Path, label_studio: LabelStudioServer) -> Iterator[House]:
     store = Store(settings.store_url)
     store.migrate()
     app = create_app(settings)
-    web = make_server("127.0.0.1", settings.port, app, threaded=True)
-    thread = threading.Thread(target=web.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield House(settings, store, label_studio)
-    web.shutdown()
-    thread.join()
-    web.server_close()
+    with serving(app, settings.port):
+        yield House(settings, store, label_studio)
     app.extensions["labelloop"].store.close()
     store.close()
 
@@ -174,11 +190,10 @@ def test_a_dead_address_of_ours_is_replaced(house: House, project: MakeProject) 
 
 def test_another_backend_that_stands_first_is_named(house: House, project: MakeProject) -> None:
     made = project(CONFIG, TASKS)
-    other = f"{house.settings.backend_url.replace('localhost', '127.0.0.1')}/k/{house.store.new_key()}#"
-    with StudioClient(house.server.url, house.server.token) as studio:
-        studio.add_backend(made.id, other, "an older model")
-        house.connect(made)
-        assert [row["title"] for row in studio.backends(made.id)][0] == "an older model"
+    with serving(other_backend) as url, StudioClient(house.server.url, house.server.token) as studio:
+        studio.add_backend(made.id, url, "an older model")
+        done = house.connect(made)
+        assert [row["title"] for row in studio.backends(made.id)] == ["an older model", done.version.name]
     assert any("an older model" in line for line in house.said)
 
 
@@ -240,7 +255,7 @@ def test_a_setup_that_fails_leaves_nothing(house: House, project: MakeProject, m
     def broken(*_: Any) -> None:
         raise LabelLoopError("the disk is full")
 
-    monkeypatch.setattr("labelloop.web.protocol.version_for", broken)
+    monkeypatch.setattr("labelloop.service.version_for", broken)
     with pytest.raises(StudioError, match="its /setup failed") as caught:
         house.connect(made)
     assert "/k/***" in caught.value.message

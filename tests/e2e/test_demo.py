@@ -121,7 +121,7 @@ def _label_the_first_task(page: Any, studio: LabelStudioServer, store: Store) ->
     wanted = {choice for region in task["predictions"][0]["result"] for choice in region["value"].get("choices", [])}
     ticked = {box.get_attribute("name") for box in page.locator("input[type=checkbox]:checked").all()}
     assert ticked == wanted
-    page.get_by_role("button", name="Submit").click()
+    page.get_by_test_id("bottombar-submit-button").click()
 
     def annotations() -> list[dict[str, Any]]:
         return list(studio.request("GET", f"/api/tasks/{task['id']}/annotations").json())

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from rq.timeouts import BaseTimeoutException
 
 from labelloop import tasks
-from labelloop.errors import LabelLoopError, ModelError
+from labelloop.errors import LabelLoopError, ModelError, SettingsError
 from labelloop.scoring import cache, tickets, wire
 from labelloop.scoring.pace import Pace, cost
 from labelloop.scoring.workplace import Item, Workplace, here
@@ -128,8 +128,8 @@ def answer(bundle: Bundle, texts: Sequence[Mapping[str, str]], place: Workplace)
         return answers
     except BaseTimeoutException:
         raise
-    except ModelError as error:  # no item is to blame
-        log.error("the model failed: %s", error)
+    except (ModelError, SettingsError) as error:  # no item is to blame
+        log.error("scoring failed: %s", error)
         return [_refusals(item, str(error)) for item in texts]
     except Exception as error:  # an engine may raise anything, and the other items must not suffer
         if len(texts) == 1:
