@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from labelloop.demo.browser import signed_in
 from labelloop.demo.label_studio import LabelStudioServer
-from labelloop.demo.project import find_or_create
+from labelloop.demo.project import find_or_create, read_tasks
 from labelloop.errors import LabelLoopError
 
 if TYPE_CHECKING:
@@ -38,14 +38,20 @@ def data_manager(page: Page, url: str, project_id: int, file: Path) -> None:
     page.screenshot(path=file)
 
 
-def pre_annotated_task(page: Page, url: str, project_id: int, file: Path) -> None:
-    """The first task of the label stream, filled in."""
-    page.set_viewport_size({"width": 1200, "height": 560})
-    page.goto(f"{url}/projects/{project_id}/data?labeling=1")
+def pre_annotated_task(page: Page, url: str, project_id: int, task_id: int, file: Path) -> None:
+    """A task in the editor, filled in."""
+    page.set_viewport_size({"width": 1200, "height": 520})
+    page.goto(f"{url}/projects/{project_id}/data?task={task_id}")
     page.locator("input[type=checkbox]:checked").first.wait_for(state="attached")
     page.wait_for_load_state("networkidle")
     close_dialogs(page)
     page.screenshot(path=file)
+
+
+def typical(tasks: list[dict[str, Any]]) -> int:
+    """The id of the task whose prediction has the median score: neither the best of the model's work nor the worst."""
+    scored = sorted((task["predictions"][0]["score"], task["id"]) for task in tasks if task["predictions"])
+    return int(scored[len(scored) // 2][1])
 
 
 def main() -> int:
@@ -59,7 +65,8 @@ def main() -> int:
         with signed_in(studio.url, studio.email, studio.password, size=(1200, 640)) as page:
             options.out.mkdir(parents=True, exist_ok=True)
             data_manager(page, studio.url, project_id, options.out / "data-manager.png")
-            pre_annotated_task(page, studio.url, project_id, options.out / "pre-annotated-task.png")
+            task_id = typical(read_tasks(studio, project_id))
+            pre_annotated_task(page, studio.url, project_id, task_id, options.out / "pre-annotated-task.png")
     except LabelLoopError as error:
         sys.stderr.write(f"{error.message}\n{error.remedy}\n")
         return error.exit_code

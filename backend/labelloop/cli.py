@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from labelloop import __version__
 from labelloop.errors import LabelLoopError, RequestError, StudioError
@@ -302,6 +306,71 @@ def predict(
         _warn([f"{empty} tasks have no prediction, for example: {first.reason}"])
     if items.problems:
         raise typer.Exit(3)
+
+
+@app.command(rich_help_panel="Files")
+def evaluate(
+    file: FileArgument,
+    config: ConfigOption,
+    gold: Annotated[str, typer.Option("--gold", help="The column that holds the right label.", show_default=False)],
+    field: Annotated[str, typer.Option("--field", help="The control to score; not needed where there is one.")] = "",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the report here as JSON, too.")] = None,
+) -> None:
+    """Predict a file, offline, and score it against its gold column: report, accuracy, macro-F1, calibration error."""
+    from labelloop import offline
+    from labelloop.evaluation import evaluate_one, evaluate_several
+
+    settings = get_settings()
+    logging.basicConfig(level=logging.WARNING)
+    schema = offline.read_schema(config)
+    one = offline.field_named(schema, field)
+    items = offline.read_items(file)
+    _warn(items.problems)
+    known = offline.read_gold(items.tasks, one, gold)
+    pairs = [(task, labels) for task, labels in zip(items.tasks, known.labels, strict=True) if labels is not None]
+    with bar() as progress:
+        shown = progress.add_task("predicting", total=len(pairs))
+        only = replace(schema, fields=(one,))
+        predicted = offline.predict([task for task, _ in pairs], only, settings, lambda n: progress.advance(shown, n))
+    answers = [found[0] for found in predicted.answers]
+    if one.multiple:
+        scores = evaluate_several([labels for _, labels in pairs], answers)
+    else:
+        scores = evaluate_one([labels[0] for _, labels in pairs], answers)
+    without = len(items.tasks) - len(pairs)
+    scores |= {"field": one.name, "gold": gold, "version": predicted.version, "seconds": round(predicted.seconds, 3)}
+    scores |= {"without_gold": without, "unreadable": len(items.problems)}
+    out.print(_report(scores))
+    if without:
+        example = f", for example {next(iter(known.unknown))!r}" if known.unknown else ""
+        _warn([f"{without} tasks were left out: their '{gold}' is empty or no label of '{one.name}'{example}."])
+    if json_file:
+        _write(json_file, json.dumps(scores, ensure_ascii=False, indent=1) + "\n")
+    if items.problems:
+        raise typer.Exit(3)
+
+
+def _report(scores: Mapping[str, Any]) -> Table:
+    """The classification report, with the figures over all labels below it."""
+    table = Table(box=box.SIMPLE_HEAD, title=f"{scores['field']} against {scores['gold']}", title_justify="left")
+    table.add_column("label", overflow="fold")
+    for heading in ("precision", "recall", "f1", "support"):
+        table.add_column(heading, justify="right")
+    for name, row in scores["report"].items():
+        figures = [f"{row[key]:.3f}" for key in ("precision", "recall", "f1-score")]
+        table.add_row(escape(name), *figures, f"{row['support']:.0f}")
+    table.add_section()
+    several = "micro_f1" in scores
+    for name, key in (
+        ("accuracy (all labels right)" if several else "accuracy", "accuracy"),
+        ("micro-F1", "micro_f1"),
+        ("macro-F1", "macro_f1"),
+        ("mean score", "mean_score"),
+        ("expected calibration error", "ece"),
+    ):
+        if key in scores:
+            table.add_row(f"[bold]{name}[/]", "", "", f"[bold]{scores[key]:.3f}[/]", str(scores["n"]))
+    return table
 
 
 def _warn(lines: list[str], most: int = 10) -> None:

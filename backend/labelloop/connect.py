@@ -30,7 +30,7 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Connected:
-    """What came of it. ``calibrated``: priors come from the project's texts. ``again``: it had our address before."""
+    """What came of it. ``calibrated``: by a worker, on the project's texts. ``again``: it had our address before."""
 
     connection: Connection
     version: Version
@@ -85,7 +85,7 @@ def connect(
         check_own_web(base, given=backend_url is not None, report=report)
         address = _address(studio, store, found, base, token, report)
         try:
-            version = _version(settings, store, studio, address.connection, found, schema, report)
+            version, calibrated = _version(settings, store, studio, address.connection, found, schema, report)
             row = _backend(studio, found, address, version)
             _webhook(studio, found, address)
         except BaseException:
@@ -96,7 +96,6 @@ def connect(
         connection = store.update_connection(
             address.connection.id, backend_id=int(row["id"]), label_config=found.label_config
         )
-        calibrated = version.bundle != make_bundle(schema.fields, settings)
         return Connected(connection, version, found, schema, calibrated, again=address.row is not None)
 
 
@@ -182,36 +181,40 @@ def _version(
     project: Project,
     schema: Schema,
     report: Report,
-) -> Version:
-    """The version that serves the connection: with the champion's priors where it has them, else with fresh ones."""
+) -> tuple[Version, bool]:
+    """The version that serves the connection, and whether all of it is calibrated: plans that the champion has
+    calibrated stay as they are, others are calibrated now."""
     neutral = make_bundle(schema.fields, settings)
     champion = store.champion(connection.id)
     bundle = keep_calibrations(neutral, champion.bundle) if champion else neutral
+    calibrated = True
     if any(plan in neutral.plans for plan in bundle.plans):
-        fresh = _calibrated(settings, studio, neutral, project, report)
-        known = zip(bundle.plans, neutral.plans, fresh.plans, strict=True)
+        fresh = _calibrate(settings, studio, neutral, project, report)
+        calibrated = fresh is not None
+        known = zip(bundle.plans, neutral.plans, (fresh or neutral).plans, strict=True)
         bundle = Bundle(plans=tuple(new if plan == plain else plan for plan, plain, new in known))
     version = store.serve(connection.id, bundle, schema.skipped)
     store.update_connection(connection.id, label_config=project.label_config)
     report(f"version {version.name} serves it")
-    return version
+    return version, calibrated
 
 
-def _calibrated(settings: Settings, studio: StudioClient, bundle: Bundle, project: Project, report: Report) -> Bundle:
-    """The bundle with priors from a random sample of the project; as it is where nobody can compute them now."""
+def _calibrate(
+    settings: Settings, studio: StudioClient, bundle: Bundle, project: Project, report: Report
+) -> Bundle | None:
+    """The bundle, calibrated by a worker on a random sample of the project; None where that cannot be done now."""
     seed = random.Random(f"{project.id}.{project.created_at}").getrandbits(32)
     drawn = studio.sample_tasks(project.id, settings.prior_sample, seed)
     sample = [texts for task in drawn if (texts := render_all(bundle.fields, task.get("data") or {})[0])]
     if not sample:
-        report("label priors are neutral: the project has no readable task yet (connect again when it has)")
-        return bundle
-    report(f"estimating label priors from {len(sample)} tasks")
+        report("calibration waits: the project has no task yet that can be read; connect again when it has")
+        return None
+    report(f"calibrating on {len(sample)} tasks")
     try:
-        scoring = Scoring(settings.find_redis_url(), settings)
-        return scoring.calibrate(bundle, sample, CALIBRATION_S)
+        return Scoring(settings.find_redis_url(), settings).calibrate(bundle, sample, CALIBRATION_S)
     except (UnavailableError, SettingsError) as error:
-        report(f"label priors are neutral: {error.message} Connect again when a worker runs, for better scores")
-        return bundle
+        report(f"calibration waits: {error.message} {error.remedy} Then connect again")
+        return None
 
 
 def _backend(studio: StudioClient, project: Project, address: _Address, version: Version) -> Json:

@@ -170,7 +170,7 @@ def _prompts(settings: Settings) -> Iterator[Finding]:
     from labelloop.prompting import load_prompt
 
     prompt = load_prompt("classification/v1", settings.prompts_dir)
-    yield Finding("prompts", "ok", f"classification/v1 ({prompt.hash[:8]})")
+    yield Finding("prompts", "ok", f"classification/v1 ({prompt.digest[:8]})")
 
 
 def _label_studio(settings: Settings) -> Iterator[Finding]:

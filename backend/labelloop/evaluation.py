@@ -45,8 +45,8 @@ def evaluate_one(gold: Sequence[Path], answers: Sequence[Answer]) -> dict[str, A
     An answer with a reason (an empty text, say) is wrong, with its score of 0.
 
     Returns:
-        "n", "accuracy", "macro_f1", "ece", "mean_score", "no_answer", and "report": scikit-learn's classification report
-        as a mapping, label ("A > B") to precision, recall, f1-score and support. JSON values only.
+        "n", "accuracy", "macro_f1", "ece", "mean_score", "no_answer", and "report": scikit-learn's classification
+        report as a mapping, label ("A > B") to precision, recall, f1-score and support. JSON values only.
 
     Raises:
         ValueError: as many gold labels as answers are needed, and at least one.

@@ -108,6 +108,25 @@ def read_schema(path: Path) -> Schema:
     return schema
 
 
+def field_named(schema: Schema, name: str) -> Field:
+    """The field of this name; the only one where the name is empty.
+
+    Raises:
+        RequestError: there is none, or several and no name.
+    """
+    names = [one.name for one in schema.fields]
+    if name in names:
+        return schema.fields[names.index(name)]
+    if name in schema.skipped:
+        raise RequestError(f"The control '{name}' is left to people: {schema.skipped[name]}.")
+    if not name and len(names) == 1:
+        return schema.fields[0]
+    raise RequestError(
+        f"The label config has no control '{name}' to fill." if name else "The label config has several controls.",
+        f"Name one with --field: {', '.join(names)}.",
+    )
+
+
 def predict(
     tasks: Sequence[Mapping[str, Any]],
     schema: Schema,

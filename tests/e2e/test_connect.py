@@ -80,7 +80,7 @@ def other_backend(environ: dict[str, Any], start_response: Callable[..., Any]) -
 
 
 def _settings(folder: Path, port: int) -> Settings:
-    return Settings(data_dir=folder, redis_url="redis://127.0.0.1:1/0", port=port)  # no Redis: priors stay neutral
+    return Settings(data_dir=folder, redis_url="redis://127.0.0.1:1/0", port=port)  # no Redis: not calibrated
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_everything_is_made_and_checked(house: House, project: MakeProject) -> N
     assert (done.again, done.calibrated) == (False, False)
     said = "\n".join([*house.said, repr(done)])
     assert "note: left to people, because it is filled with free text" in said
-    assert "label priors are neutral" in said
+    assert "calibration waits: " in said
     assert house.server.token not in said
     assert row["url"].rsplit("/", 1)[1] not in said
 

@@ -1,5 +1,7 @@
 """Cutting work up: windows cover a text, batches hold a budget."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +26,7 @@ def test_windows_cover_the_text_and_overlap(length: int, size: int) -> None:
     overlap = size // 8
     starts = window_starts(length, size, overlap)
     assert starts[0] == 0 and starts[-1] + size >= length
-    assert all(later - earlier <= size - overlap for earlier, later in zip(starts, starts[1:], strict=False))
+    assert all(later - earlier <= size - overlap for earlier, later in pairwise(starts))
     assert len(set(starts)) == len(starts)
 
 

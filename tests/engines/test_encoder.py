@@ -117,7 +117,7 @@ def test_the_same_model_is_loaded_once() -> None:
 
 
 def test_unknown_engine() -> None:
-    with pytest.raises(ModelError, match="no engine 'magic'.*encoder"):
+    with pytest.raises(ModelError, match=r"no engine 'magic'.*encoder"):
         engines.load("magic", "starter", "", Settings())
 
 

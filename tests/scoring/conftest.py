@@ -57,7 +57,7 @@ def bundle() -> Bundle:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     fake = FakeEngine()
-    monkeypatch.setattr(tasks, "answer", fake, raising=False)
+    monkeypatch.setattr(tasks, "answer", fake)
     return fake
 
 

@@ -126,7 +126,7 @@ def test_a_model_that_fails_is_asked_once_per_batch(
         calls.append(len(rendered))
         raise ModelError("The model is gone.")
 
-    monkeypatch.setattr(tasks, "answer", broken, raising=False)
+    monkeypatch.setattr(tasks, "answer", broken)
     found = scoring.score(bundle, [{"topic": str(index)} for index in range(9)], "predict", 20)
     assert {one.reason for some in found for one in some or ()} == {"The model is gone."}
     assert calls == [9]
@@ -204,7 +204,7 @@ def test_urgent_items_are_answered_between_the_micro_batches_of_others(
         order.extend(item["topic"][:6] for item in rendered)
         return [[expected(bundle.fields[0], item["topic"])] for item in rendered]
 
-    monkeypatch.setattr(tasks, "answer", watch, raising=False)
+    monkeypatch.setattr(tasks, "answer", watch)
     monkeypatch.setattr(jobs, "_paces", {100.0: type("One", (jobs.Pace,), {"take": lambda *_: 1})(100.0)})
     scoring.score(bundle, [{"topic": f"bulk {index} "} for index in range(4)], "predict", 0.0)
     jobs.drain("predict", bundle.digest)
@@ -239,7 +239,7 @@ def test_a_calibration_is_done_by_a_worker(
         plans = [plan.model_copy(update={"calibration": {"n": len(sample)}}) for plan in given.plans]
         return Bundle(plans=tuple(plans))
 
-    monkeypatch.setattr(tasks, "calibrate", freeze, raising=False)
+    monkeypatch.setattr(tasks, "calibrate", freeze)
     calibrated = scoring.calibrate(bundle, [both("a"), both("b")], 20)
     assert [plan.calibration for plan in calibrated.plans] == [{"n": 2}] * 2
 
@@ -250,7 +250,7 @@ def test_a_failed_calibration_raises_what_the_worker_raised(
     def fail(*_: object) -> Bundle:
         raise ModelError("The model is gone.", "Install it.")
 
-    monkeypatch.setattr(tasks, "calibrate", fail, raising=False)
+    monkeypatch.setattr(tasks, "calibrate", fail)
     with pytest.raises(ModelError, match=r"The model is gone. Install it."):
         scoring.calibrate(bundle, [both("a")], 20)
 
@@ -273,3 +273,29 @@ def test_status_counts_what_waits(scoring: Scoring, bundle: Bundle, place: Workp
     status = scoring.status()
     assert status["waiting"] == {"interactive": 1, "predict": 2}
     assert status["jobs"] == {"interactive": 1, "predict": 1, "push": 0}
+
+
+def test_an_item_that_kills_its_workers_is_refused_in_the_end(
+    scoring: Scoring, bundle: Bundle, place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each death leaves the item pending; the next worker claims it."""
+
+    class Death(BaseException):
+        pass
+
+    deaths: list[int] = []
+
+    def die(_bundle: Bundle, rendered: list[dict[str, str]], _settings: Settings) -> list[list[Answer]]:
+        deaths.append(len(rendered))
+        raise Death
+
+    monkeypatch.setattr(tasks, "answer", die)
+    monkeypatch.setattr(Workplace, "give_back", lambda *_: None)  # the dead give nothing back
+    monkeypatch.setattr(wire, "STALE_MS", 0)
+    scoring.score(bundle, [{"topic": "deadly"}], "predict", 0.0)
+    for _ in range(wire.MOST_DELIVERIES):
+        with pytest.raises(Death):
+            jobs.drain("predict", bundle.digest)
+    jobs.drain("predict", bundle.digest)
+    assert len(deaths) == wire.MOST_DELIVERIES
+    assert scoring.status()["waiting"]["predict"] == 0

@@ -88,10 +88,10 @@ def test_choices_may_stand_inside_layout_tags_and_repeat_only_once() -> None:
 
 def test_a_choice_shows_its_html_in_place_of_its_value() -> None:
     field = only(
-        '<Choices name="c" toName="text"><Choice value="pos" html="&lt;b&gt;Very&lt;/b&gt; happy"/>'
+        '<Choices name="c" toName="text"><Choice value="pos" html="&lt;b&gt;Very&lt;/b&gt; happy, $5"/>'
         '<Choice value="neg" html="&lt;img src=x&gt;"/></Choices>'
     )
-    assert [(label.path, label.text) for label in field.labels] == [(("pos",), "Very happy"), (("neg",), "neg")]
+    assert [(label.path, label.text) for label in field.labels] == [(("pos",), "Very happy, $5"), (("neg",), "neg")]
 
 
 def test_taxonomy_offers_inner_nodes_unless_leaves_only() -> None:

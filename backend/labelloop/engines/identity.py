@@ -13,6 +13,7 @@ STARTER = "starter"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SMALL = 1 << 20
 _SAMPLES = 16
+_PIECE = _SMALL // _SAMPLES
 
 
 def identify(model: str, revision: str = "") -> str:
@@ -52,10 +53,9 @@ def _hash_folder(folder: Path) -> str:
             if size <= _SMALL:
                 digest.update(file.read())
                 continue
-            step = (size - _SMALL // _SAMPLES) // (_SAMPLES - 1)
             for sample in range(_SAMPLES):
-                file.seek(sample * step)
-                digest.update(file.read(_SMALL // _SAMPLES))
+                file.seek(sample * (size - _PIECE) // (_SAMPLES - 1))
+                digest.update(file.read(_PIECE))
     return f"sha256:{digest.hexdigest()[:16]}"
 
 

@@ -51,10 +51,9 @@ def _choice_labels(control: Any, nested: bool) -> Iterator[Label]:
         if tag(node) != "choice":
             stack.extend((child, above) for child in reversed(list(node)))
             continue
-        own = _choice(node)
-        if VARIABLE.search(own.text) or VARIABLE.search(own.path[0]):
-            raise Skip(f'its label "{own.text}" is filled in from each task\'s data')
-        line = (*above, own)
+        if VARIABLE.search(value(node)):
+            raise Skip(f'its label "{value(node)}" is filled in from each task\'s data')
+        line = (*above, _choice(node))
         inner = [child for child in node.iter() if child is not node and tag(child) == "choice"] if nested else []
         if inner:
             stack.extend((child, line) for child in reversed(list(node)))

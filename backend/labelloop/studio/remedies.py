@@ -32,9 +32,8 @@ def unreachable(url: str, error: Exception) -> StudioError:
     """No answer came from ``url``."""
     reason = str(error).lower()
     if isinstance(error, httpx.TimeoutException):
-        seconds = "the time allowed" if isinstance(error, httpx.PoolTimeout) else "the timeout"
         return StudioError(
-            f"Label Studio at {url} did not answer within {seconds}.",
+            f"Label Studio at {url} did not answer in time.",
             "It may be busy or behind a firewall: try again, and open the address in a browser on this machine.",
         )
     if "certificate" in reason or "ssl" in reason:

@@ -15,6 +15,8 @@ import httpx
 from labelloop.studio import remedies
 
 _ATTEMPTS = 4
+_CONNECT_S = 5.0
+_HOPELESS = (httpx.ReadTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL)  # a busy server is not asked twice
 _BUSY = frozenset({429, 502, 503, 504})
 _RENEW_AT = 0.8  # of an access token's life, which is 300 s in Label Studio 1.23.2
 _LIFE_S = 300.0
@@ -64,9 +66,9 @@ class Transport:
         if not self._token.isascii() or any(character.isspace() for character in self._token):
             raise remedies.unusable_token()
         self.kind: Kind = kind_of(self._token)
-        self._timeout = timeout
+        self._timeout = httpx.Timeout(timeout, connect=min(timeout, _CONNECT_S))
         self._backoff_s = backoff_s
-        self._http = httpx.Client(timeout=timeout, follow_redirects=False, headers={"Accept": "application/json"})
+        self._http = httpx.Client(timeout=self._timeout, follow_redirects=False, headers={"Accept": "application/json"})
         self._lock = threading.Lock()
         self._access = ""
         self._renew_at = 0.0
@@ -119,13 +121,14 @@ class Transport:
     def _attempt(self, method: str, path: str, **request: Any) -> httpx.Response:
         """One request; a GET is tried again while that may help."""
         attempts = _ATTEMPTS if method == "GET" or path == "/api/token/refresh" else 1
-        if request.get("timeout") is None:
-            request["timeout"] = self._timeout
+        seconds = request.pop("timeout", None)
+        if seconds is not None:
+            request["timeout"] = httpx.Timeout(seconds, connect=_CONNECT_S)
         for attempt in range(1, attempts + 1):
             try:
                 answer = self._http.request(method, self.url + path, **request)
             except (httpx.TransportError, httpx.InvalidURL) as error:
-                if attempt == attempts or isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
+                if attempt == attempts or isinstance(error, _HOPELESS):
                     raise remedies.unreachable(self.url, error) from None
             else:
                 if attempt == attempts or answer.status_code not in _BUSY:

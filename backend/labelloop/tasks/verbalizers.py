@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,10 +18,11 @@ _NO_WORD = re.compile(r"[\W_]+")
 _BRACKETS = re.compile(r"\(.*?\)|\[.*?\]|[:–—].*")
 _NUMBERED = re.compile(r"^\s*\d+\W+")
 _ENDS = (".", "?", "!", "。", "।")
-_RESIDUAL = frozenset(
-    "other|others|none|misc|miscellaneous|unknown|none of the above|none of these|something else|not applicable|n a|na|"
-    "no label|other topic|other topics|other category|everything else|unrelated|uncategorized".split("|")
-)
+_RESIDUAL = {
+    *("other", "others", "none", "misc", "miscellaneous", "unknown", "none of the above", "none of these", "no label"),
+    *("something else", "everything else", "other topic", "other topics", "other category", "unrelated"),
+    *("not applicable", "n a", "na", "uncategorized"),
+}
 
 
 def humanise(text: str, words: Mapping[str, str]) -> str:
@@ -70,7 +72,8 @@ def verbalize(field: Field, prompt: Prompt) -> Verbalization:
 def _texts(label: Label, phrases: Sequence[str] | None, field: Field, prompt: Prompt) -> tuple[str, ...]:
     names = _names(label, prompt)
     values = {"label": names[0], "description": label.description.strip(), "question": field.question.strip()}
-    texts = list(phrases or [render(form, values | {"label": name}) for name in names for form in prompt.templates])
+    told = names if phrases is None else names[1:] if len(label.path) > 1 else []
+    texts = [*(phrases or ()), *(render(form, values | {"label": name}) for name in told for form in prompt.templates)]
     if values["description"]:
         texts += [render(template, values) for template in prompt.described]
     if values["question"]:
@@ -88,12 +91,20 @@ def _names(label: Label, prompt: Prompt) -> list[str]:
 
 
 def _groups(field: Field, prompt: Prompt) -> list[tuple[str, ...] | None]:
-    """The framed phrases of each label from the group that explains most labels of the field, if it explains enough."""
+    """The framed phrases of each label from the group that explains most labels of the field, if it explains enough.
+
+    Leaves that occur under several parents are left out: only their paths tell them apart.
+    """
     chosen: list[tuple[str, ...] | None] = [None] * len(field.labels)
     best = [0] * len(field.labels)
+    leaves = Counter(key(label.path[-1]) for label in field.labels)
     for group in prompt.groups.values():
         lookup = {key(name): phrases for names, phrases in group.labels.items() for name in names.split("|")}
-        found = {index: phrases for index, label in enumerate(field.labels) if (phrases := _look_up(label, lookup))}
+        found = {
+            index: phrases
+            for index, label in enumerate(field.labels)
+            if leaves[key(label.path[-1])] == 1 and (phrases := _look_up(label, lookup))
+        }
         if len(found) < max(2, group.share * len(field.labels)):
             continue
         for index, phrases in found.items():
