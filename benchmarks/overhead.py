@@ -46,9 +46,7 @@ CONFIG = """
   </Choices>
 </View>
 """
-WORDS = """the a my your this parcel card password invoice courier refund order delivery account price email shop store
-yesterday today never always again still was is has arrived charged forgotten lost broken sent asked wrote called please
-because but and when nobody twice late early wrong right new old green heavy small help answer week month""".split()
+WORDS = ["the", "a", "my", "your", "this", "parcel", "card", "password", "invoice", "courier", "refund", "order", "delivery", "account", "price", "email", "shop", "store", "yesterday", "today", "never", "always", "again", "still", "was", "is", "has", "arrived", "charged", "forgotten", "lost", "broken", "sent", "asked", "wrote", "called", "please", "because", "but", "and", "when", "nobody", "twice", "late", "early", "wrong", "right", "new", "old", "green", "heavy", "small", "help", "answer", "week", "month"]
 GOAL_RATIO, GOAL_MS = 0.85, 15.0
 
 

@@ -33,8 +33,8 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
 def test_version_and_help_name_every_command(tmp_path: Path) -> None:
     assert run(tmp_path, "--version").stdout.startswith("labelloop ")
     shown = run(tmp_path, "--help").stdout
-    for name in ["serve", "worker", "trainer", "up", "demo", "connect", "preannotate", "key", "predict", "evaluate", "doctor", "status"]:
-        assert f" {name} " in shown
+    run_alone, projects = {"serve", "worker", "trainer", "up", "demo"}, {"connect", "preannotate", "key"}
+    assert run_alone | projects | {"predict", "evaluate", "doctor", "status"} <= set(shown.split())
     shown = run(tmp_path, "connect", "--help").stdout
     assert all(option in shown for option in ("--project", "--url", "--token"))
 

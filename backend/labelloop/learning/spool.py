@@ -42,7 +42,7 @@ class Spool:
             if sum(1 for _ in os.scandir(self._folder)) >= MOST:
                 raise StoreDownError(f"The store is down and {MOST} events wait already.", remedy)
             part = self._folder / f"{name}.part"
-            with open(part, "x", opener=_private) as file:  # noqa: PTH123 - Path.open takes no opener
+            with open(part, "x", opener=_private) as file:
                 json.dump({"key": key, "event": event}, file)
                 file.flush()
                 os.fsync(file.fileno())
