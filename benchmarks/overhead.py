@@ -32,6 +32,7 @@ from labelloop.demo.label_studio import free_port
 from labelloop.learning.store import Store
 from labelloop.processes import Supervisor
 from labelloop.scoring import wire
+from labelloop.scoring.worker import wait_quietly
 from labelloop.settings import Settings
 from labelloop.studio.schema import read_config
 from labelloop.up import add_services
@@ -46,7 +47,64 @@ CONFIG = """
   </Choices>
 </View>
 """
-WORDS = ["the", "a", "my", "your", "this", "parcel", "card", "password", "invoice", "courier", "refund", "order", "delivery", "account", "price", "email", "shop", "store", "yesterday", "today", "never", "always", "again", "still", "was", "is", "has", "arrived", "charged", "forgotten", "lost", "broken", "sent", "asked", "wrote", "called", "please", "because", "but", "and", "when", "nobody", "twice", "late", "early", "wrong", "right", "new", "old", "green", "heavy", "small", "help", "answer", "week", "month"]
+WORDS = [
+    "the",
+    "a",
+    "my",
+    "your",
+    "this",
+    "parcel",
+    "card",
+    "password",
+    "invoice",
+    "courier",
+    "refund",
+    "order",
+    "delivery",
+    "account",
+    "price",
+    "email",
+    "shop",
+    "store",
+    "yesterday",
+    "today",
+    "never",
+    "always",
+    "again",
+    "still",
+    "was",
+    "is",
+    "has",
+    "arrived",
+    "charged",
+    "forgotten",
+    "lost",
+    "broken",
+    "sent",
+    "asked",
+    "wrote",
+    "called",
+    "please",
+    "because",
+    "but",
+    "and",
+    "when",
+    "nobody",
+    "twice",
+    "late",
+    "early",
+    "wrong",
+    "right",
+    "new",
+    "old",
+    "green",
+    "heavy",
+    "small",
+    "help",
+    "answer",
+    "week",
+    "month",
+]
 GOAL_RATIO, GOAL_MS = 0.85, 15.0
 
 
@@ -173,6 +231,7 @@ def main() -> int:
     parser.add_argument("--singles", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    wait_quietly()  # the engine here has what the worker's has
     began = datetime.now(UTC)
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(data_dir=Path(folder) / "data", port=free_port(), redis_url="", database_url="")
@@ -199,7 +258,7 @@ def main() -> int:
     (RESULTS / "overhead.json").write_text(json.dumps(report, indent=1) + "\n")
     (RESULTS / "overhead.md").write_text(markdown(report))
     print(markdown(report))
-    good = max(report["ratio"].values()) >= GOAL_RATIO and report["single_ms"]["overhead_p50"] <= GOAL_MS
+    good = min(report["ratio"].values()) >= GOAL_RATIO and report["single_ms"]["overhead_p50"] <= GOAL_MS
     return 0 if good else 1
 
 

@@ -171,8 +171,8 @@ def streams(case: Case, shipped: Constants) -> dict[str, dict[str, float]]:
         into.setdefault("recipe", []).append(measure(part, shipped)["accuracy"])
         for which, mean in means.items():
             own = replace(part, prior=replace(part.prior, means=mean))
-            into.setdefault(f"whole prior of 200 {which} texts", []).append(measure(own, whole)["accuracy"])
-            into.setdefault(f"half prior of 200 {which} texts", []).append(measure(own, shipped)["accuracy"])
+            into.setdefault(f"whole prior, 200 {which}", []).append(measure(own, whole)["accuracy"])
+            into.setdefault(f"half prior, 200 {which}", []).append(measure(own, shipped)["accuracy"])
 
     for half in halves:
         many = [i for i in range(len(case.gold)) if case.gold[i] in half]
@@ -292,7 +292,10 @@ def write(report: dict, others: dict, shipped: Constants, plan: FieldPlan) -> No
     lines += [
         "The recipe's prior comes from general text, so its answers do not depend on the stream. Shown beside it: the"
     ]
-    lines += ["prior of 200 of the stream's own texts, which is what the recipe does not do.", ""]
+    lines += [
+        "prior of 200 of the stream's own texts (random ones, or the first), which is what the recipe does not do.",
+        "",
+    ]
     columns = list(next(iter(next(iter(report.values()))["streams"].values()))) if report else []
     lines += ["| data set | stream | " + " | ".join(columns) + " | recipe's loss |", "|---" * (len(columns) + 3) + "|"]
     for name, r in report.items():

@@ -83,9 +83,9 @@ def pip(venv: Path, arguments: Sequence[str], say: Say) -> None:
     Raises:
         UnavailableError: pip failed; the message holds its last words.
     """
-    command = [
+    command = [  # --no-compile: what is used of some ten thousand files is compiled at its first import
         *(str(venv / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"),
-        *("--progress-bar", "off", "--constraint", str(ROOT / "constraints.txt"), *arguments),
+        *("--progress-bar", "off", "--no-compile", "--constraint", str(ROOT / "constraints.txt"), *arguments),
     ]
     tail: deque[str] = deque(maxlen=6)
     with subprocess.Popen(

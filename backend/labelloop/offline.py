@@ -127,6 +127,38 @@ def field_named(schema: Schema, name: str) -> Field:
     )
 
 
+def sample_file(path: Path, config: Path, count: int) -> tuple[Schema, list[dict[str, Any]], int]:
+    """The schema, at most ``count`` random tasks of a file, and how many the file has. Raises as reading them does."""
+    schema, tasks = read_schema(config), read_items(path).tasks
+    return schema, random.Random(_SEED).sample(tasks, min(count, len(tasks))), len(tasks)
+
+
+def sample_project(
+    settings: Settings, project: str, url: str, token: str, count: int
+) -> tuple[Schema, list[dict[str, Any]], int]:
+    """The same of a project in Label Studio, which is only read.
+
+    Raises:
+        RequestError: no address or token is given or configured, or the project has no tasks.
+        StudioError: Label Studio refuses or does not answer.
+    """
+    from labelloop.studio.client import StudioClient
+
+    url, token = url or settings.label_studio_url, token or settings.label_studio_token.get_secret_value()
+    if not url or not token:
+        raise RequestError("Which Label Studio?", "Give --url http://localhost:8080 --token <personal access token>.")
+    with StudioClient(url, token) as studio:
+        found = studio.project(project)
+        tasks = list(studio.sample_tasks(found.id, count, _SEED))
+    schema = read_config(found.label_config)
+    if not tasks:
+        raise RequestError(f"The project '{found.title}' has no tasks yet.", "Import some, then try again.")
+    if not schema.fields:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in schema.skipped.items()) or "it has no control tags"
+        raise ConfigError(f"The project '{found.title}' has no control that LabelLoop can fill: {reasons}.")
+    return schema, tasks, found.task_count
+
+
 def predict(
     tasks: Sequence[Mapping[str, Any]],
     schema: Schema,

@@ -105,6 +105,11 @@ def test_every_forward_pass_stays_within_the_budget(encoder: Encoder, monkeypatc
     assert len(sizes) > 3 and max(sizes) <= CPU_BUDGET
 
 
+def test_half_a_surrogate_pair_does_not_lose_the_batch(encoder: Encoder) -> None:
+    assert np.isfinite(encoder.embed(["\ud83d broken", "fine"])).all()
+    assert encoder._tokenize(["\ud83d\ude42"])[0].tolist() == encoder._tokenize(["\U0001f642"])[0].tolist()
+
+
 def test_token_counts_include_the_special_tokens(encoder: Encoder) -> None:
     assert encoder.token_counts(["hello world", "hello"]) == [4, 3]
 
@@ -145,3 +150,24 @@ def test_a_folder_that_is_no_model_names_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ModelError, match=r"cannot be loaded.*LABELLOOP_ENCODER"):
         engines.load("encoder", str(tmp_path), identify(str(tmp_path)), Settings(device="cpu"))
+
+
+def test_a_hugging_face_id_from_the_local_cache(
+    encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    cached = tmp_path / "models--acme--mini"
+    shutil.copytree(starter.encoder_folder(), cached / "snapshots" / commit)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert identify("acme/mini") == commit
+    engine = engines.load("encoder", "acme/mini", commit, Settings(device="cpu"))
+    np.testing.assert_allclose(engine.embed(SENTENCES), encoder.embed(SENTENCES), atol=1e-5)
+
+
+def test_a_hugging_face_id_that_is_nowhere_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match=r"cannot be downloaded.*LABELLOOP_ENCODER"):
+        engines.load("encoder", "nobody/no-such-model", "f" * 40, Settings(device="cpu"))

@@ -247,6 +247,24 @@ def test_a_model_version_that_a_person_chose_stays(pushing: Pushing, studio: Stu
     assert studio.backend["title"] == pushing.version()
 
 
+def test_label_studio_may_ask_for_predictions_while_the_push_asks_it(
+    pushing: Pushing, studio: StudioDouble, working: FakeEngine, bundle: Bundle
+) -> None:
+    """A project that evaluates predictions automatically does so before it hands out its tasks."""
+    studio.add_tasks({"text": "a"})
+    answered: list[object] = []
+
+    def evaluate(method: str, path: str) -> None:
+        if path == "/api/tasks":
+            answered.extend(pushing.scoring.score(bundle, [{"topic": f"asked {len(answered)}"}], "predict", 20))
+
+    studio.before = evaluate
+    pushing.start()
+    pushing.work()
+    assert pushing.ended().state == "done"
+    assert answered and None not in answered
+
+
 def test_without_a_token_or_a_version_nothing_starts(pushing: Pushing, studio: StudioDouble) -> None:
     own_store, settings, scoring = pushing.store, pushing.settings, pushing.scoring
     bare, _ = own_store.create_connection(studio.url, 1, CREATED_AT_S, "Double", "")

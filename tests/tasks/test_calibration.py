@@ -85,3 +85,10 @@ def test_each_label_has_its_own_threshold(constants: Constants) -> None:
 def test_one_label_alone_is_certain_among_one(constants: Constants) -> None:
     prior = prior_of(1)
     assert choose_one(evidence(np.array([[0.2]]), prior, constants), constants).tolist() == [[1.0]]
+
+
+def test_a_single_checkbox_needs_evidence(constants: Constants) -> None:
+    prior = estimate_prior(RNG.normal(0.1, 0.04, (16, 1)), RNG.normal(0.1, 0.06, (48, 1)))
+    similarities = np.array([[0.5], [0.1], [-0.2]])
+    chances = choose_several(evidence(similarities, prior, constants), similarities, prior, constants)
+    assert chances[0, 0] > 0.7 and chances[1, 0] < 0.5 and chances[2, 0] < 0.1

@@ -27,6 +27,9 @@ def prompt() -> Prompt:
         ("日本語", "日本語"),
         ("🙂", "🙂"),
         ("___", "___"),
+        ("-1", "-1"),
+        ("C++", "C++"),
+        ("food+drink", "food and drink"),
     ],
 )
 def test_humanise(prompt: Prompt, label: str, said: str) -> None:
@@ -92,3 +95,11 @@ def test_a_scale_of_something_unknown_speaks_of_it(prompt: Prompt, make_field: M
     assert told.texts[0] == ("clarity: not at all, none",) and "clarity: extremely" in told.texts[2][0]
     asked = verbalize(make_field(["1", "2"], ordinal=True, question="How many stars?"), prompt)
     assert "One star." in asked.texts[0][0]
+
+
+def test_what_a_person_reads_counts_not_the_alias(prompt: Prompt, make_field: MakeField) -> None:
+    labels = [Label(path=("x1",), text="Positive"), Label(path=("x2",), text="Negative")]
+    told = verbalize(make_field(labels), prompt)
+    assert "a wonderful movie" in told.texts[0] and not any("x1" in text for text in told.texts[0])
+    nested = Label(path=("t", "x3"), text="Travel > Trains")
+    assert "Travel, Trains" in verbalize(make_field([nested, "other things"]), prompt).texts[0]

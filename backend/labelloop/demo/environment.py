@@ -140,9 +140,9 @@ def pip_step(line: str) -> str:
 
 
 def _install(environment: Path, progress: Progress) -> None:
-    command = [
+    command = [  # --no-compile: what is used of some ten thousand files is compiled at its first import
         *(str(environment / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"),
-        *("--progress-bar", "off", "--constraint", str(CONSTRAINTS), f"label-studio=={VERSION}"),
+        *("--progress-bar", "off", "--no-compile", "--constraint", str(CONSTRAINTS), f"label-studio=={VERSION}"),
     ]
     tail: deque[str] = deque(maxlen=6)
     with _process(command, clean_environ()) as pip:

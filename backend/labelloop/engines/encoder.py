@@ -46,7 +46,7 @@ class Encoder:
         self._head = mask.index(0)
         self._tail = mask[::-1].index(0)
         self._budget = GPU_BUDGET if model.device.type in {"cuda", "mps"} else CPU_BUDGET
-        self._tokens: Recent[str, NDArray[np.int32]] = Recent(512)
+        self._tokens: Recent[str, NDArray[np.int32]] = Recent(128)
         self._labels: Recent[str, Vectors] = Recent(20_000)
 
     def rank(self, texts: Sequence[str], labels: Sequence[Sequence[str]]) -> Vectors:
@@ -100,7 +100,7 @@ class Encoder:
 
     def _tokenize_new(self, texts: list[str]) -> list[NDArray[np.int32]]:
         # verbose=False: the tokenizer would warn of texts over the model's length, which we cut into windows ourselves.
-        encoded = self._tokenizer([self._prompt + text for text in texts], truncation=False, verbose=False)
+        encoded = self._tokenizer([self._prompt + _whole(text) for text in texts], truncation=False, verbose=False)
         return [np.asarray(ids, np.int32) for ids in encoded["input_ids"]]
 
     def _starts(self, n_tokens: int) -> list[int]:
@@ -125,6 +125,11 @@ class Encoder:
         return vectors
 
 
+def _whole(text: str) -> str:
+    """Without halves of surrogate pairs, which JSON may bring and no tokenizer takes."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def _unit(vectors: Vectors) -> Vectors:
     lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
     unit: Vectors = vectors / lengths
@@ -139,7 +144,9 @@ def load(model: str, revision: str, settings: Settings) -> Encoder:
         ModelError: it is missing, needs code or pickles of its own, or is not the one of ``revision`` any more.
     """
     from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     if settings.torch_threads:
         torch.set_num_threads(settings.torch_threads)
     folder = _folder(model, revision)
@@ -181,13 +188,20 @@ def _folder(model: str, revision: str) -> Path:
 
 
 def _download(model: str, commit: str) -> Path:
+    """The folder of the cached copy, fetched where it is missing or has no weights yet."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    try:
+        cached = Path(snapshot_download(model, revision=commit, local_files_only=True))
+        if any(cached.glob("*.safetensors")):
+            return cached
+    except LocalEntryNotFoundError:
+        pass  # nothing of it is here: fetched below
     try:
         return Path(snapshot_download(model, revision=commit, allow_patterns=FILES))
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise ModelError(
-            f"The model {model} at {commit} is not in the local cache and cannot be downloaded: {error}.",
-            "Check the network, or copy the model here and set LABELLOOP_ENCODER to its folder, or to starter.",
+            f"The model {model} at {commit} is not in the local cache and cannot be downloaded: {error}",
+            "Check the network, or set LABELLOOP_ENCODER to a folder with a copy of the model, or to starter.",
         ) from error

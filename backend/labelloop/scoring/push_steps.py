@@ -6,15 +6,18 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from redis.client import Pipeline
 
 from labelloop.errors import ItemError, LabelLoopError, StudioError, UnavailableError
 from labelloop.learning.store import Connection, Version
 from labelloop.scoring import cache, push, wire
-from labelloop.scoring.jobs import failed, score_in_batches
+from labelloop.scoring.jobs import failed, score_in_batches, serve_urgent
 from labelloop.scoring.pace import cost
 from labelloop.scoring.push import Progress, token_of
 from labelloop.scoring.workplace import Workplace
@@ -25,7 +28,11 @@ from labelloop.words import Answer, Bundle
 
 log = logging.getLogger(__name__)
 
+Answered = TypeVar("Answered")
+
 _ATTEMPTS = 6
+_LOOK_S = 0.05
+_PAGE = 500
 _RETRY_S = (2.0, 5.0, 15.0, 60.0, 120.0)
 
 
@@ -51,6 +58,19 @@ class _Push:
     @property
     def key(self) -> str:
         return wire.PUSH.format(connection=self.id)
+
+    def ask(self, call: Callable[[], Answered]) -> Answered:
+        """What ``call``, which speaks to Label Studio, returns; urgent items are answered while it waits.
+
+        They must be: Label Studio itself may ask us for predictions before it answers (a project that evaluates
+        predictions automatically does when tasks are read, and a renamed backend is called).
+        """
+        with ThreadPoolExecutor(1, "label-studio") as pool:
+            future = pool.submit(call)
+            while not futures.wait([future], timeout=_LOOK_S).done:
+                if not self.place.stopping.is_set():
+                    serve_urgent(self.place, "push")
+            return future.result()
 
     def change(self, fill: Callable[[Pipeline], None]) -> None:
         push.change(self.place.redis, self.id, self.progress.push_id, fill)
@@ -124,7 +144,7 @@ def _retry(place: Workplace, progress: Progress, attempts: int, error: StudioErr
 
 def _plan(job: _Push) -> None:
     """Lists the tasks that lack the version, in chunks."""
-    project = job.studio.project(job.project)
+    project = job.ask(lambda: job.studio.project(job.project))
     if job.connection.created_at and project.created_at != job.connection.created_at:
         raise LabelLoopError(
             f"Project {job.project} of {job.connection.server_url} is another one than was connected.",
@@ -133,7 +153,8 @@ def _plan(job: _Push) -> None:
     redis = job.place.redis
     redis.hset(job.key, mapping={"again": 0})  # whoever announces tasks from now on is heard once more
     failed_before = {int(task) for task in redis.hkeys(wire.PUSH_FAILED.format(connection=job.id))}
-    lacking = [task for task in job.studio.task_ids_without(job.project, job.version.name) if task not in failed_before]
+    found = job.ask(lambda: job.studio.task_ids_without(job.project, job.version.name))
+    lacking = [task for task in found if task not in failed_before]
     total = max(project.task_count, len(lacking) + len(failed_before))
     skipped = max(0, total - len(lacking) - job.progress.done - len(failed_before))
     chunks = push.chunks_of(lacking, job.place.settings.push_chunk)
@@ -171,7 +192,7 @@ def _score_chunk(job: _Push) -> None:
     _predict(job, tasks, answers, chunk)
     stored = 0
     if chunk.predictions:
-        imported = job.studio.import_predictions(job.project, chunk.predictions)
+        imported = job.ask(lambda: job.studio.import_predictions(job.project, chunk.predictions))
         stored = imported.created
         chunk.failed |= imported.refused
 
@@ -188,7 +209,7 @@ def _score_chunk(job: _Push) -> None:
 
 def _lacking(job: _Push, ids: Sequence[int], chunk: _Chunk) -> dict[int, dict[str, str]]:
     """Rendered texts by task id, of the tasks that (still) lack the version."""
-    tasks = job.studio.tasks_by_ids(job.project, ids)
+    tasks = job.ask(lambda: job.studio.tasks_by_ids(job.project, ids))
     chunk.gone = len(ids) - len(tasks)
     rendered: dict[int, dict[str, str]] = {}
     for task in tasks:
@@ -275,14 +296,14 @@ def _finish(job: _Push) -> None:
 
 
 def _remove_duplicates(job: _Push) -> None:
-    kept: set[int] = set()
-    for one in sorted(job.studio.predictions(job.project), key=lambda one: int(one["id"])):
-        if one.get("model_version") != job.version.name:
-            continue
-        if one["task"] in kept:
-            log.info("task %d has two predictions of %s; the newer is deleted", one["task"], job.version.name)
-            job.studio.delete_prediction(one["id"])
-        kept.add(one["task"])
+    """One prediction of the version a task; of several, the oldest stays."""
+    pages = job.studio.tasks(job.project, _PAGE)
+    while page := job.ask(lambda: next(pages, None)):
+        for task in page:
+            ours = [one["id"] for one in task.get("predictions") or () if one["model_version"] == job.version.name]
+            for newer in sorted(ours)[1:]:
+                log.info("task %d has two predictions of %s; the newer is deleted", task["id"], job.version.name)
+                job.ask(partial(job.studio.delete_prediction, newer))
 
 
 def _let_stand(job: _Push) -> None:
@@ -292,15 +313,15 @@ def _let_stand(job: _Push) -> None:
     """
     name = job.version.name
     ours = {"", *(one.name for one in job.place.store.versions(job.id))}
-    for row in job.studio.backends(job.project):
+    for row in job.ask(lambda: job.studio.backends(job.project)):
         if row["id"] == job.connection.backend_id:
             ours.add(row["title"])
             if row["title"] != name:
-                job.studio.update_backend(row["id"], job.project, row["url"], name)
-    standing = job.studio.project(job.project).model_version
+                job.ask(partial(job.studio.update_backend, row["id"], job.project, row["url"], name))
+    standing = job.ask(lambda: job.studio.project(job.project)).model_version
     if standing == name:
         return
     if standing in ours:
-        job.studio.update_project(job.project, model_version=name)
+        job.ask(lambda: job.studio.update_project(job.project, model_version=name))
     else:
         log.warning("project %d keeps model version %r, which is not ours", job.project, standing)

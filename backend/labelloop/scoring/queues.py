@@ -99,14 +99,16 @@ class Scoring:
             ticket = tickets.reserve(pipeline, lane, digest)
             if pipeline.execute()[-1]:
                 tickets.send(self.redis, lane, digest, ticket)
-            self._collect(reply, set(missing), answers, deadline)
+            self._collect(lane, reply, set(missing), answers, deadline)
         return [
             [found[name] for name, _ in item] if len(found) == len(item) else None
             for item, found in zip(items, answers, strict=True)
         ]
 
-    def _collect(self, reply: str, missing: set[int], answers: list[dict[str, Answer]], deadline: float) -> None:
-        """Waits for answers to ``missing`` until the deadline, and puts them into ``answers``."""
+    def _collect(
+        self, lane: str, reply: str, missing: set[int], answers: list[dict[str, Answer]], deadline: float
+    ) -> None:
+        """Waits for answers to ``missing`` until the deadline, or until no worker lives; puts them into ``answers``."""
         key = wire.REPLY.format(id=reply)
         while missing:
             left = deadline - time.monotonic()
@@ -114,6 +116,8 @@ class Scoring:
                 return
             message = self.redis.blpop([key], timeout=max(0.01, min(left, wire.BLOCK_S)))
             if message is None:
+                if not self.redis.exists(wire.ALIVE.format(lane=lane)):
+                    return
                 continue
             for index, found in _REPLY.validate_json(message[1]):
                 answers[index].update((answer.field, answer) for answer in found)

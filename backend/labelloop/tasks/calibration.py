@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from labelloop.prompting import Constants
 
 Array = NDArray[np.float64]
+LEAST_CHANCE = 1e-3  # labels that mean the same must not make any difference count
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,14 @@ def estimate_prior(plain: Array, everyday: Array, residual: frozenset[int] = fro
     """
     kept = [index for index in range(everyday.shape[1]) if index not in residual]
     means = everyday.mean(axis=0)
+    if len(kept) < 2:  # nothing to differ from: the unit is how far the one label's similarity swings
+        return Prior(means, max(float(everyday[:, kept].std()), LEAST_CHANCE), residual)
     return Prior(means, math.sqrt(_spread(plain[:, kept]) * _spread(everyday[:, kept])), residual)
 
 
 def _spread(similarities: Array) -> float:
-    labels = similarities.shape[1]
     around = similarities - similarities.mean(axis=1, keepdims=True)
-    return max(math.sqrt((around**2).sum() / (len(around) * max(labels - 1, 1))), 1e-3)
+    return max(math.sqrt((around**2).sum() / (len(around) * (similarities.shape[1] - 1))), LEAST_CHANCE)
 
 
 def evidence(similarities: Array, prior: Prior, constants: Constants) -> Array:
@@ -57,12 +59,16 @@ def evidence(similarities: Array, prior: Prior, constants: Constants) -> Array:
     "other" has no meaning to be similar to; it wins where no label beats what the best of so many reaches by chance.
     """
     removed = (similarities - constants.prior * prior.means) / prior.chance
-    kept = [index for index in range(removed.shape[1]) if index not in prior.residual]
     if prior.residual:
-        nothing = (1 - constants.prior) * prior.means[kept].mean() / prior.chance
-        best_by_chance = constants.residual_labels * math.sqrt(2 * math.log(len(kept))) if len(kept) > 1 else 0.0
-        removed[:, sorted(prior.residual)] = nothing + constants.residual + best_by_chance
+        removed[:, sorted(prior.residual)] = _nothing(prior, constants)
     return removed
+
+
+def _nothing(prior: Prior, constants: Constants) -> float:
+    """The evidence that the best of the field's labels must exceed to be more than chance."""
+    kept = [index for index in range(len(prior.means)) if index not in prior.residual]
+    usual = (1 - constants.prior) * float(prior.means[kept].mean()) / prior.chance
+    return usual + constants.residual + constants.residual_labels * math.sqrt(2 * math.log(len(kept)))
 
 
 def choose_one(against: Array, constants: Constants) -> Array:
@@ -76,12 +82,14 @@ def choose_several(against: Array, similarities: Array, prior: Prior, constants:
     """(n_texts, n_labels) probability of each label by itself, where several may be right.
 
     A label is likely that comes near the best one and is more similar to the text than it is to everyday texts: so each
-    label has its own threshold, the similarity that it has anyway. None may be chosen.
+    label has its own threshold, the similarity that it has anyway. None may be chosen. One label alone has no rival but
+    "nothing".
     """
     own = (similarities - prior.means) / prior.chance
-    behind = against - against.max(axis=1, keepdims=True)
+    best = against.max(axis=1, keepdims=True)
+    behind = against - (np.maximum(best, _nothing(prior, constants)) if against.shape[1] == 1 else best)
     if prior.residual:
         own[:, sorted(prior.residual)] = 0.0
     odds = constants.several_offset + constants.several_best * behind + constants.several_own * own
-    chances: Array = 1 / (1 + np.exp(-odds))
+    chances: Array = 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
     return chances

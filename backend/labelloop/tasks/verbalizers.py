@@ -12,7 +12,7 @@ from labelloop.prompting import Group, Prompt, render
 from labelloop.words import Field, Label
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_AND = re.compile(r"\s*[/&+]\s*")
+_AND = re.compile(r"\s*[/&]\s*|(?<=\w)\s*\+\s*(?=\w)")
 _BREAK = re.compile(r"[_.\-\s]+")
 _NO_WORD = re.compile(r"[\W_]+")
 _BRACKETS = re.compile(r"\(.*?\)|\[.*?\]|[:–—].*")
@@ -33,6 +33,8 @@ def humanise(text: str, words: Mapping[str, str]) -> str:
     >>> humanise("card_payment_fee", {}), humanise("MeanOfTransportation", {}), humanise("comp.graphics", {})
     ('card payment fee', 'Mean Of Transportation', 'comp graphics')
     """
+    if not any(character.isalpha() for character in text):
+        return text  # "-1" is not "1"
     spaced = _BREAK.sub(" ", _AND.sub(" and ", _CAMEL.sub(" ", text))).strip()
     return " ".join(words.get(word.lower(), word) for word in spaced.split()) or text
 
@@ -64,7 +66,7 @@ def verbalize(field: Field, prompt: Prompt) -> Verbalization:
     residual = frozenset(
         index
         for index, (label, phrases) in enumerate(zip(field.labels, groups, strict=True))
-        if phrases is None and not label.description and key(label.path[-1]) in _RESIDUAL
+        if phrases is None and not label.description and key(_leaf(label)) in _RESIDUAL
     )
     return Verbalization(texts, residual if len(residual) < len(texts) else frozenset())
 
@@ -83,11 +85,20 @@ def _texts(label: Label, phrases: Sequence[str] | None, field: Field, prompt: Pr
 
 def _names(label: Label, prompt: Prompt) -> list[str]:
     """The label's leaf; with its whole path where it has one; and the last part of a dotted name."""
-    path = [humanise(part, prompt.words) for part in label.path]
-    if len(path) > 1:
-        return [path[-1], ", ".join(path)]
-    last = label.path[-1].strip(".").rsplit(".", 1)[-1]
-    return list(dict.fromkeys([path[-1], humanise(last, prompt.words)]))
+    parts = [humanise(part, prompt.words) for part in _parts(label)]
+    if len(parts) > 1:
+        return [parts[-1], ", ".join(parts)]
+    last = _leaf(label).strip(".").rsplit(".", 1)[-1]
+    return list(dict.fromkeys([parts[0], humanise(last, prompt.words)]))
+
+
+def _parts(label: Label) -> list[str]:
+    """What a person reads, outermost first: the path itself may hold aliases."""
+    return label.text.split(" > ") if len(label.path) > 1 else [label.text or label.path[0]]
+
+
+def _leaf(label: Label) -> str:
+    return _parts(label)[-1]
 
 
 def _groups(field: Field, prompt: Prompt) -> list[tuple[str, ...] | None]:
@@ -97,13 +108,13 @@ def _groups(field: Field, prompt: Prompt) -> list[tuple[str, ...] | None]:
     """
     chosen: list[tuple[str, ...] | None] = [None] * len(field.labels)
     best = [0] * len(field.labels)
-    leaves = Counter(key(label.path[-1]) for label in field.labels)
+    leaves = Counter(key(_leaf(label)) for label in field.labels)
     for group in prompt.groups.values():
         lookup = {key(name): phrases for names, phrases in group.labels.items() for name in names.split("|")}
         found = {
             index: phrases
             for index, label in enumerate(field.labels)
-            if leaves[key(label.path[-1])] == 1 and (phrases := _look_up(label, lookup))
+            if leaves[key(_leaf(label))] == 1 and (phrases := _look_up(label, lookup))
         }
         if len(found) < max(2, group.share * len(field.labels)):
             continue
@@ -115,7 +126,7 @@ def _groups(field: Field, prompt: Prompt) -> list[tuple[str, ...] | None]:
 
 def _look_up(label: Label, lookup: Mapping[str, tuple[str, ...]]) -> tuple[str, ...] | None:
     """By the leaf as it is, without what stands in brackets, and without a number in front ("1. Positive (good)")."""
-    leaf = label.path[-1]
+    leaf = _leaf(label)
     bare = _BRACKETS.sub(" ", leaf)
     for spelling in (leaf, bare, _NUMBERED.sub("", bare)):
         if (name := key(spelling)) in lookup:

@@ -1,0 +1,128 @@
+"""Commands on files, offline: predict, evaluate."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from labelloop.cli.shared import ConfigOption, FileArgument, app, bar, err, out, warn
+from labelloop.errors import RequestError
+from labelloop.settings import get_settings
+
+
+@app.command(rich_help_panel="Files")
+def predict(
+    file: FileArgument,
+    config: ConfigOption,
+    out_file: Annotated[Path | None, typer.Option("--out", help="Write here instead of to the screen.")] = None,
+) -> None:
+    """Pre-annotate a file, offline: task data or Label Studio tasks in, importable tasks with predictions out."""
+    from labelloop import offline
+
+    settings = get_settings()
+    logging.basicConfig(level=logging.WARNING)
+    schema = offline.read_schema(config)
+    items = offline.read_items(file)
+    warn(items.problems)
+    with bar() as progress:
+        shown = progress.add_task("predicting", total=len(items.tasks))
+        predicted = offline.predict(items.tasks, schema, settings, lambda done: progress.advance(shown, done))
+    text = json.dumps(offline.importable(items.tasks, predicted), ensure_ascii=False, indent=1)
+    if out_file:
+        _write(out_file, text + "\n")
+    else:
+        sys.stdout.write(text + "\n")
+    empty = sum(all(answer.reason for answer in answers) for answers in predicted.answers)
+    err.print(
+        f"{len(items.tasks) - empty} of {len(items.tasks)} tasks predicted in {predicted.seconds:.1f} s "
+        f"as {predicted.version}" + (f"; written to {out_file}" if out_file else ""),
+        highlight=False,
+    )
+    warn([f"control {name} is left to people: {reason}" for name, reason in schema.skipped.items()])
+    if empty:
+        first = next(answers[0] for answers in predicted.answers if all(answer.reason for answer in answers))
+        warn([f"{empty} tasks have no prediction, for example: {first.reason}"])
+    if items.problems:
+        raise typer.Exit(3)
+
+
+@app.command(rich_help_panel="Files")
+def evaluate(
+    file: FileArgument,
+    config: ConfigOption,
+    gold: Annotated[str, typer.Option("--gold", help="The column that holds the right label.", show_default=False)],
+    field: Annotated[str, typer.Option("--field", help="The control to score; not needed where there is one.")] = "",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the report here as JSON, too.")] = None,
+) -> None:
+    """Predict a file, offline, and score it against its gold column: report, accuracy, macro-F1, calibration error."""
+    from labelloop import offline
+    from labelloop.evaluation import evaluate_one, evaluate_several
+
+    settings = get_settings()
+    logging.basicConfig(level=logging.WARNING)
+    schema = offline.read_schema(config)
+    one = offline.field_named(schema, field)
+    items = offline.read_items(file)
+    warn(items.problems)
+    known = offline.read_gold(items.tasks, one, gold)
+    pairs = [(task, labels) for task, labels in zip(items.tasks, known.labels, strict=True) if labels is not None]
+    with bar() as progress:
+        shown = progress.add_task("predicting", total=len(pairs))
+        only = replace(schema, fields=(one,))
+        predicted = offline.predict([task for task, _ in pairs], only, settings, lambda n: progress.advance(shown, n))
+    answers = [found[0] for found in predicted.answers]
+    if one.multiple:
+        scores = evaluate_several([labels for _, labels in pairs], answers)
+    else:
+        scores = evaluate_one([labels[0] for _, labels in pairs], answers)
+    without = len(items.tasks) - len(pairs)
+    scores |= {"field": one.name, "gold": gold, "version": predicted.version, "seconds": round(predicted.seconds, 3)}
+    scores |= {"without_gold": without, "unreadable": len(items.problems)}
+    out.print(_report(scores))
+    if without:
+        example = f", for example {next(iter(known.unknown))!r}" if known.unknown else ""
+        warn([f"{without} tasks were left out: their '{gold}' is empty or no label of '{one.name}'{example}."])
+    if json_file:
+        _write(json_file, json.dumps(scores, ensure_ascii=False, indent=1) + "\n")
+    if items.problems:
+        raise typer.Exit(3)
+
+
+def _report(scores: Mapping[str, Any]) -> Table:
+    """The classification report, with the figures over all labels below it."""
+    table = Table(box=box.SIMPLE_HEAD, title=f"{scores['field']} against {scores['gold']}", title_justify="left")
+    table.add_column("label", overflow="fold")
+    for heading in ("precision", "recall", "f1", "support"):
+        table.add_column(heading, justify="right")
+    for name, row in scores["report"].items():
+        figures = [f"{row[key]:.3f}" for key in ("precision", "recall", "f1-score")]
+        table.add_row(escape(name), *figures, f"{row['support']:.0f}")
+    table.add_section()
+    several = "micro_f1" in scores
+    for name, key in (
+        ("accuracy (all labels right)" if several else "accuracy", "accuracy"),
+        ("micro-F1", "micro_f1"),
+        ("macro-F1", "macro_f1"),
+        ("mean score", "mean_score"),
+        ("expected calibration error", "ece"),
+    ):
+        if key in scores:
+            table.add_row(f"[bold]{name}[/]", "", "", f"[bold]{scores[key]:.3f}[/]", str(scores["n"]))
+    return table
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RequestError(f"{path} cannot be written: {error.strerror}.") from None

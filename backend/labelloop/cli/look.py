@@ -1,0 +1,143 @@
+"""Commands that look and change nothing: try, doctor, status."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from labelloop.cli.shared import app, bar, out
+from labelloop.errors import RequestError
+from labelloop.settings import get_settings
+
+if TYPE_CHECKING:
+    from labelloop.studio.schema import Schema
+    from labelloop.words import Answer
+
+
+@app.command("try", rich_help_panel="Look")
+def try_out(
+    project: Annotated[
+        str, typer.Option("--project", "-p", help="A project's id or title, with --url and --token.")
+    ] = "",
+    file: Annotated[Path | None, typer.Option("--file", help="Or a file: JSONL, a JSON list, or CSV.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="The label config of the file.")] = None,
+    url: Annotated[str, typer.Option(help="Label Studio's address. [default: LABELLOOP_LABEL_STUDIO_URL]")] = "",
+    token: Annotated[str, typer.Option(help="An access token. [default: LABELLOOP_LABEL_STUDIO_TOKEN]")] = "",
+) -> None:
+    """A dry run: what LabelLoop would say of 50 tasks, how sure it is, how long the whole takes, whether it helps."""
+    from labelloop import offline
+    from labelloop.trial import SAMPLE, judge
+
+    if (not project) == (file is None) or (file is not None and config is None):
+        raise RequestError("Nothing to try.", "Give --project P (with --url and --token), or --file F --config C.")
+    settings = get_settings()
+    logging.basicConfig(level=logging.WARNING)
+    if file is not None and config is not None:
+        schema, tasks, total = offline.sample_file(file, config, SAMPLE)
+    else:
+        schema, tasks, total = offline.sample_project(settings, project, url, token, SAMPLE)
+    with bar() as progress:
+        shown = progress.add_task("trying", total=len(tasks))
+        predicted = offline.predict(tasks, schema, settings, lambda done: progress.advance(shown, done))
+    out.print(_examples(schema, tasks, predicted.answers))
+    for place, one in enumerate(schema.fields):
+        verdict = judge(one, [answers[place] for answers in predicted.answers])
+        mark = {"yes": "[green]will help[/]", "perhaps": "[yellow]may help[/]", "no": "[red]will not help[/]"}[
+            verdict.helps
+        ]
+        out.print(
+            f"[bold]{escape(one.name)}[/]: {mark}, because {escape(verdict.why)}", highlight=False, soft_wrap=True
+        )
+        spread = ", ".join(f"{value:.2f}" for value in verdict.quartiles)
+        most = ", ".join(f"{name} {count}" for name, count in list(verdict.chosen.items())[:6])
+        out.print(f"    scores: quartiles {spread}; answers: {escape(most)}", highlight=False, soft_wrap=True)
+    for name, reason in schema.skipped.items():
+        out.print(f"[bold]{escape(name)}[/]: left to people, because {escape(reason)}", highlight=False, soft_wrap=True)
+    each = predicted.seconds / max(1, len(tasks))
+    out.print(
+        f"{len(tasks)} tasks took {predicted.seconds:.1f} s on this machine, start included; "
+        f"all {total} would take at most about {_duration(each * total)}.",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _examples(schema: Schema, tasks: Sequence[Mapping[str, Any]], answers: Sequence[Sequence[Answer]]) -> Table:
+    from labelloop.studio.render import render_all
+
+    table = Table(box=box.SIMPLE_HEAD, title="What it would suggest", title_justify="left")
+    table.add_column("text", overflow="ellipsis", no_wrap=True, max_width=60)
+    for one in schema.fields:
+        table.add_column(one.name, overflow="fold")
+    for task, found in list(zip(tasks, answers, strict=True))[:10]:
+        texts = render_all(schema.fields, task["data"])[0]
+        cells = [f"{', '.join(path[-1] for path in answer.labels) or '–'} ({answer.score:.2f})" for answer in found]
+        table.add_row(escape(next(iter(texts.values()), "(cannot be read)")), *map(escape, cells))
+    return table
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+@app.command(rich_help_panel="Look")
+def doctor() -> None:
+    """Check every dependency, port, credential and model, and say what to do. Exits 1 if something is missing."""
+    from labelloop.doctor import examine
+
+    settings = get_settings()
+    logging.basicConfig(level=logging.ERROR)
+    marks = {"ok": "[green]✓[/]", "note": "[yellow]–[/]", "bad": "[red]✗[/]"}
+    wrong = 0
+    for finding in examine(settings):
+        wrong += finding.state == "bad"
+        out.print(f"{marks[finding.state]} [bold]{finding.area}[/]: {escape(finding.what)}", highlight=False)
+        if finding.remedy:
+            out.print(f"    {escape(finding.remedy)}", highlight=False)
+    out.print("Settings that differ from the default:", highlight=False)
+    for name, value in settings.environment().items():
+        out.print(f"    {name}={'***' if 'TOKEN' in name else escape(value)}", highlight=False)
+    out.print("All is well." if not wrong else f"{wrong} of these need you.", highlight=False)
+    if wrong:
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel="Look")
+def status() -> None:
+    """Show the connected projects, what is filled and what is left to people, and how the queues stand."""
+    from labelloop.learning.store import Store
+    from labelloop.scoring.queues import Scoring
+
+    settings = get_settings()
+    store = Store(settings.store_url)
+    store.migrate()
+    for connection in store.connections():
+        version = store.champion(connection.id)
+        where = connection.server_url or "a server that asks by itself"
+        out.print(
+            f"[bold]{escape(connection.title or 'project')}[/] ({connection.project_id} on {escape(where)}): "
+            f"{version.name if version else 'no version yet'}",
+            highlight=False,
+        )
+        for plan in version.bundle.plans if version else ():
+            engine = f"{plan.engine} {plan.model}"
+            out.print(
+                f"    {escape(plan.field.name)}: {len(plan.field.labels)} labels, {escape(engine)}", highlight=False
+            )
+        for name, reason in version.skipped.items() if version else ():
+            out.print(f"    [yellow]{escape(name)}[/] is left to people: {escape(reason)}", highlight=False)
+    state = Scoring(settings.find_redis_url(), settings).status()
+    out.print(f"Waiting items: {state['waiting']}, jobs: {state['jobs']}", highlight=False)
+    for one in state["workers"]:
+        out.print(f"Worker {one['name']}: {one['state']}, last sign of life {one['age_s']} s ago", highlight=False)
+    if not state["workers"]:
+        out.print("[yellow]No worker is alive.[/] Start `labelloop up`, or `labelloop worker`.")

@@ -1,0 +1,126 @@
+"""Commands on Label Studio projects: connect, preannotate, key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from labelloop.cli.shared import ProjectOption, app, bar, err, out, start_log, warn
+from labelloop.errors import RequestError, StudioError
+from labelloop.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from labelloop.learning.store import Store
+
+
+@app.command(rich_help_panel="Label Studio")
+def connect(
+    project: ProjectOption,
+    url: Annotated[str, typer.Option(help="Label Studio's address. [default: LABELLOOP_LABEL_STUDIO_URL]")] = "",
+    token: Annotated[
+        str, typer.Option(help="A personal access token or legacy token. [default: LABELLOOP_LABEL_STUDIO_TOKEN]")
+    ] = "",
+    backend_url: Annotated[
+        str, typer.Option(help="How Label Studio reaches LabelLoop. [default: http://localhost:9090]")
+    ] = "",
+    keep_sampling: Annotated[bool, typer.Option(help="Leave the order of tasks as it is.")] = False,
+    no_preannotate: Annotated[bool, typer.Option(help="Connect only.")] = False,
+) -> None:
+    """Connect a project: key, webhook, settings, all checked; then pre-annotate every task. Safe to repeat."""
+    from labelloop.connect import connect as run
+    from labelloop.learning.store import Store
+
+    settings = get_settings()
+    start_log(settings)
+    url, token = url or settings.label_studio_url, token or settings.label_studio_token.get_secret_value()
+    if not url or not token:
+        raise RequestError(
+            f"{'--url' if not url else '--token'} is missing.",
+            "Give both: --url http://localhost:8080 --token <personal access token> "
+            "(in Label Studio: the account menu, Account & Settings, Personal Access Token).",
+        )
+    store = Store(settings.store_url)
+    store.migrate()
+    connected = run(
+        settings,
+        store,
+        project=project,
+        url=url,
+        token=token,
+        backend_url=backend_url or None,
+        keep_sampling=keep_sampling,
+        report=lambda line: out.print(f"  [green]✓[/] {escape(line)}", highlight=False),
+    )
+    if not no_preannotate:
+        _push(settings, store, connected.connection.id)
+
+
+@app.command(rich_help_panel="Label Studio")
+def preannotate(
+    project: ProjectOption,
+    url: Annotated[str, typer.Option(help="Label Studio's address, where two servers have such a project.")] = "",
+) -> None:
+    """Pre-annotate every task of a connected project. Safe to interrupt and to repeat: no task is done twice."""
+    from labelloop.learning.store import Store
+
+    settings = get_settings()
+    start_log(settings)
+    store = Store(settings.store_url)
+    store.migrate()
+    connection = store.find_connection(project, url)
+    if connection is None:
+        known = ", ".join(f"{one.project_id} ({one.title or one.server_url})" for one in store.connections()) or "none"
+        raise RequestError(
+            f"No connected project is called '{project}'.", f"Connected: {known}. See `labelloop connect`."
+        )
+    _push(settings, store, connection.id)
+
+
+def _push(settings: Settings, store: Store, connection_id: int) -> None:
+    """Starts a push, or joins the one that runs, and shows its progress. Ctrl-C ends the showing, not the push."""
+    from labelloop.scoring import push
+    from labelloop.scoring.queues import Scoring
+
+    scoring = Scoring(settings.find_redis_url(), settings)
+    push.start(connection_id, settings, store, scoring)
+    try:
+        with bar() as progress:
+            shown = progress.add_task("pre-annotating", total=None)
+
+            def show(now: push.Progress) -> None:
+                handled = now.skipped + now.done + now.failed
+                progress.update(
+                    shown, total=now.total or None, completed=handled, description=f"{now.state} {now.version}"
+                )
+
+            ended = push.wait(connection_id, scoring, show)
+    except KeyboardInterrupt:
+        err.print("The push goes on in the worker; `labelloop preannotate` shows it again.")
+        raise
+    if ended.state != "done":
+        raise StudioError(f"The push failed: {ended.error}", "Mend it, then run `labelloop preannotate` again.")
+    out.print(
+        f"[green]Done[/]: {ended.done} tasks pre-annotated as {ended.version}, {ended.skipped} were before, "
+        f"{ended.failed} could not be, in {(ended.finished or ended.started) - ended.started:.1f} s.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    warn([f"task {task}: {reason}" for task, reason in ended.reasons.items()])
+
+
+@app.command(rich_help_panel="Label Studio")
+def key() -> None:
+    """Make an address to paste into Label Studio's Settings > Model. It fits one project: the first that uses it."""
+    from labelloop.learning.store import Store
+
+    settings = get_settings()
+    store = Store(settings.store_url)
+    store.migrate()
+    out.print(f"{settings.backend_url}/k/{store.new_key()}", highlight=False, soft_wrap=True)
+    err.print(
+        "Paste it as the Backend URL. It gives predictions when Label Studio asks for them; ordering by uncertainty "
+        "and whole-project pre-annotation need `labelloop connect` with a token.",
+        highlight=False,
+    )

@@ -1,0 +1,57 @@
+"""What the commands share: the two consoles, common options, progress, warnings and logging."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from labelloop.settings import Settings
+
+app = typer.Typer(
+    name="labelloop",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    help="A Label Studio ML backend for text: pre-annotates every task with no labels given.",
+    epilog="Settings come from LABELLOOP_* variables or labelloop.toml; `labelloop doctor` shows and checks them.",
+)
+
+out = Console()
+err = Console(stderr=True)
+
+ConfigOption = Annotated[Path, typer.Option("--config", help="The label config, an XML file.", show_default=False)]
+ProjectOption = Annotated[
+    str, typer.Option("--project", "-p", help="The project's id or its exact title.", show_default=False)
+]
+FileArgument = Annotated[Path, typer.Argument(help="JSONL, a JSON list, or CSV.", show_default=False)]
+
+
+def bar() -> Progress:
+    """A progress bar on the error stream, so that the output stays clean for pipes."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=err, transient=False)
+
+
+def start_log(settings: Settings) -> None:
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def warn(lines: list[str], most: int = 10) -> None:
+    """Prints lines as warnings, at most ``most`` of them."""
+    for line in lines[:most]:
+        err.print(f"[yellow]![/] {escape(line)}", highlight=False)
+    if len(lines) > most:
+        err.print(f"[yellow]![/] … and {len(lines) - most} more")
