@@ -12,6 +12,7 @@ from typing import NoReturn
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
+from labelloop.engines.identity import pin
 from labelloop.errors import LabelLoopError, TooLargeError, UnavailableError
 from labelloop.learning.store import Store
 from labelloop.scoring.queues import Scoring
@@ -93,6 +94,7 @@ def _answer_unforeseen(error: Exception) -> Response:
 def serve(settings: Settings) -> NoReturn:
     """Becomes gunicorn: one process with threads, whose log never shows a path (it holds the key)."""
     Store(settings.store_url).migrate()
+    settings = pin(settings)
     arguments = [sys.executable, "-m", "gunicorn", "labelloop.app:create_app()"]
     arguments += ["--bind", f"{settings.host}:{settings.port}", "--worker-class", "gthread", "--workers", "1"]
     arguments += ["--threads", str(settings.web_threads), "--timeout", "120", "--graceful-timeout", "10"]

@@ -209,7 +209,7 @@ def _calibrate(
     if not sample:
         report("calibration waits: the project has no task yet that can be read; connect again when it has")
         return None
-    report(f"calibrating on {len(sample)} tasks")
+    report(f"having a worker prepare the model, with {len(sample)} tasks of the project")
     try:
         return Scoring(settings.find_redis_url(), settings).calibrate(bundle, sample, CALIBRATION_S)
     except (UnavailableError, SettingsError) as error:

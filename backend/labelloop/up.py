@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import httpx
 
+from labelloop.engines.identity import pin
 from labelloop.errors import LabelLoopError
 from labelloop.learning.store import Store
 from labelloop.processes import Supervisor
@@ -49,6 +50,7 @@ def add_services(
         note = settings.redis_note
         note.write_text(redis.url + "\n")
         supervisor.at_end(lambda: note.unlink(missing_ok=True))
+    settings = pin(settings)
     environment = settings.environment()
     report("starting the web process")
     if web_answers(settings):

@@ -31,14 +31,30 @@ class Label(Word):
 
 
 class Source(Word):
-    """One object tag that a field reads: its ``name``, what it is, and the key of the item's data behind its ``$``."""
+    """One object tag that a field reads: its ``name``, what it is, and the key of the item's data behind its ``$``.
+
+    ``name_key``, ``text_key``: of an utterance, where the data is a dialogue. ``value_type`` "url": the data holds the
+    address of the text.
+    """
 
     name: str
-    tag: Literal["Text", "HyperText", "Paragraphs"]
+    tag: Literal["Text", "HyperText", "Paragraphs", "Chat"]
     key: str
     name_key: str = "author"
     text_key: str = "text"
     value_type: Literal["text", "url"] = "text"
+
+
+class Condition(Word):
+    """When a control is on the screen: only while (``selected``), or only unless, a choice is selected.
+
+    ``control``: of which other control; "" for any Choices. ``labels``: stored names of which one must be selected;
+    none for any label at all.
+    """
+
+    control: str = ""
+    labels: tuple[str, ...] = ()
+    selected: bool = True
 
 
 class Field(Word):
@@ -48,6 +64,8 @@ class Field(Word):
     ``question``: the words that stand with the control (its header, its title), or "".
     ``ordinal``: the labels are steps of a scale, lowest first (Rating, Number).
     ``nested``: Label Studio stores lists of steps, also for a label of one step (Taxonomy, Choices with allowNested).
+    ``dynamic``: the data key under which each item brings labels of its own, after ``labels``; or "".
+    ``conditions``: all must hold, else the control is hidden and has no answer.
     """
 
     name: str
@@ -60,6 +78,36 @@ class Field(Word):
     ordinal: bool = False
     nested: bool = False
     question: str = ""
+    dynamic: str = ""
+    conditions: tuple[Condition, ...] = ()
+
+    def with_labels_of(self, rendered: str) -> Field:
+        """The field with the labels that an item's rendered input carries, where it is dynamic; see ``pose``.
+
+        Raises:
+            ValueError: the input carries none.
+        """
+        return self.model_copy(update={"labels": posed(rendered)[1]}) if self.dynamic else self
+
+
+def pose(text: str, labels: tuple[Label, ...]) -> str:
+    """The rendered input of a dynamic field: the text and the item's labels in one string, equal for equal items."""
+    told = [[list(label.path), label.text, label.description] for label in labels]
+    return json.dumps({"text": text, "labels": told}, separators=(",", ":"))
+
+
+def posed(rendered: str) -> tuple[str, tuple[Label, ...]]:
+    """The text and the labels of ``pose``.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    found = json.loads(rendered)
+    try:
+        labels = tuple(Label(path=tuple(path), text=text, description=more) for path, text, more in found["labels"])
+        return str(found["text"]), labels
+    except (TypeError, KeyError) as error:
+        raise ValueError("the input of a dynamic field carries a text and labels") from error
 
 
 class Answer(Word):
@@ -109,8 +157,13 @@ class Bundle(Word):
 
     @property
     def digest(self) -> str:
-        """64 hex characters; equal bundles have equal digests in every process."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+        """64 hex characters; equal bundles have equal digests in every process, and in later releases."""
+        content = self.model_dump(mode="json")
+        for plan in content["plans"]:
+            for younger in ("dynamic", "conditions"):  # than the first digests that were stored
+                if not plan["field"][younger]:
+                    del plan["field"][younger]
+        canonical = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def version_name(self, number: int) -> str:

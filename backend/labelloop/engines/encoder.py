@@ -40,7 +40,8 @@ class Encoder:
         self._tokenizer: Any = model.tokenizer
         self._prompt = model.prompts.get(model.default_prompt_name or "", "")
         config = getattr(model[0], "config", None)
-        bounds = (model.max_seq_length, getattr(config, "max_position_embeddings", None))
+        # RoBERTa's positions start at 2, and not every tokenizer knows the model's length: so two less are safe.
+        bounds = (model.max_seq_length, getattr(config, "max_position_embeddings", LONGEST_WINDOW) - 2)
         self._window = min([LONGEST_WINDOW, *(int(bound) for bound in bounds if bound)])
         mask = self._tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
         self._head = mask.index(0)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from labelloop.engines import starter
 from labelloop.errors import ModelError
+from labelloop.settings import Settings
 
 STARTER = "starter"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -42,6 +43,14 @@ def identify(model: str, revision: str = "") -> str:
             "Correct LABELLOOP_ENCODER: a folder, a Hugging Face id such as thenlper/gte-small, or starter.",
         )
     return revision if _COMMIT.fullmatch(revision) else _cached_commit(model, revision) or _hub_commit(model, revision)
+
+
+def pin(settings: Settings) -> Settings:
+    """The settings with the commit of their encoder, where that is a Hugging Face id: asked once, before the web
+    process starts, as the hub may take longer to answer than Label Studio waits for /setup. Raises as ``identify``."""
+    if settings.encoder == STARTER or Path(settings.encoder).expanduser().is_dir():
+        return settings
+    return settings.model_copy(update={"encoder_revision": identify(settings.encoder, settings.encoder_revision)})
 
 
 def _hash_folder(folder: Path) -> str:

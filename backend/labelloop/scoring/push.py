@@ -135,7 +135,7 @@ def read(redis: RedisBytes, connection_id: int) -> Progress | None:
     pipeline.hscan(wire.PUSH_FAILED.format(connection=connection_id), count=100)
     found, failed, (_, reasons) = pipeline.execute()
     known = _decode(found)
-    if not known:
+    if "push_id" not in known:
         return None
     numbers = {name: int(known.get(name, 0)) for name in ("total", "skipped", "done", "dropped")}
     return Progress(

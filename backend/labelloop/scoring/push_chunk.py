@@ -1,0 +1,149 @@
+"""One chunk of a push: its tasks are read, scored, and their predictions imported."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis.client import Pipeline
+
+from labelloop.errors import ItemError
+from labelloop.scoring import cache, wire
+from labelloop.scoring.jobs import failed, score_in_batches
+from labelloop.scoring.pace import cost
+from labelloop.scoring.push_job import PushJob
+from labelloop.studio.results import prediction, validate
+from labelloop.studio.schema import render
+from labelloop.words import Answer, Bundle
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Chunk:
+    """What became of a chunk's tasks: those to import, how many are there already, and why others have none."""
+
+    predictions: list[dict[str, Any]] = field(default_factory=list)
+    there: int = 0
+    gone: int = 0
+    dropped: int = 0
+    failed: dict[int, str] = field(default_factory=dict)
+
+
+def score_chunk(job: PushJob) -> None:
+    """Reads, scores and imports the first chunk; the chunk leaves the list when its predictions are stored."""
+    queue = wire.PUSH_CHUNKS.format(connection=job.id)
+    head = job.place.redis.lindex(queue, 0)
+    if head is None:
+
+        def finishing(pipeline: Pipeline) -> None:
+            pipeline.hset(job.key, "state", "finishing")
+
+        job.change(finishing)
+        return
+    ids = json.loads(head)
+    chunk = _Chunk()
+    tasks = _lacking(job, ids, chunk)
+    answers = _answers(job, tasks, chunk)
+    if answers is None:  # the worker has to stop; what is scored lies in the cache
+        return
+    _predict(job, tasks, answers, chunk)
+    stored = 0
+    if chunk.predictions:
+        imported = job.ask(lambda: job.studio.import_predictions(job.project, chunk.predictions))
+        stored = imported.created
+        chunk.failed |= imported.refused
+
+    def fill(pipeline: Pipeline) -> None:
+        pipeline.lrem(queue, 1, head)
+        pipeline.hincrby(job.key, "done", stored + chunk.there)
+        pipeline.hincrby(job.key, "dropped", chunk.dropped)
+        pipeline.hincrby(job.key, "total", -chunk.gone)
+        for task, reason in chunk.failed.items():
+            pipeline.hset(wire.PUSH_FAILED.format(connection=job.id), str(task), reason)
+
+    job.change(fill)
+
+
+def _lacking(job: PushJob, ids: Sequence[int], chunk: _Chunk) -> dict[int, dict[str, str]]:
+    """Rendered texts by task id, of the tasks that (still) lack the version."""
+    tasks = job.ask(lambda: job.studio.tasks_by_ids(job.project, ids))
+    chunk.gone = len(ids) - len(tasks)
+    rendered: dict[int, dict[str, str]] = {}
+    for task in tasks:
+        if any(one.get("model_version") == job.version.name for one in task.get("predictions") or ()):
+            chunk.there += 1
+            continue
+        texts, problem = _rendered(job.version.bundle, task.get("data"))
+        if texts:
+            rendered[task["id"]] = texts
+        else:
+            chunk.failed[task["id"]] = problem
+    return rendered
+
+
+def _rendered(bundle: Bundle, data: Any) -> tuple[dict[str, str], str]:
+    """(text by field name, why there is none)."""
+    if not isinstance(data, Mapping):
+        return {}, "The task has no data."
+    texts: dict[str, str] = {}
+    problems = []
+    for one in bundle.fields:
+        try:
+            texts[one.name] = render(one, data)
+        except ItemError as error:
+            problems.append(f"{one.name}: {error}")
+    return texts, "; ".join(problems) or "No control of this project can be filled."
+
+
+def _answers(job: PushJob, tasks: Mapping[int, dict[str, str]], chunk: _Chunk) -> dict[int, list[Answer]] | None:
+    """The answers by task id: from the cache, else scored here, equal texts once. None: the worker has to stop."""
+    place, bundle = job.place, job.version.bundle
+    digest = bundle.digest
+    names = {task: cache.keys(digest, 0, texts) for task, texts in tasks.items()}
+    known = dict(
+        zip(
+            (name for some in names.values() for name in some),
+            cache.get(place.redis, [name for some in names.values() for name in some]),
+            strict=True,
+        )
+    )
+    missing = {tuple(tasks[task].items()) for task, some in names.items() if not all(known[name] for name in some)}
+    todo = [dict(texts) for texts in sorted(missing, key=lambda texts: (cost(dict(texts)), texts))]
+
+    def write(start: int, answers: list[list[Answer]]) -> None:
+        pipeline = place.redis.pipeline(transaction=False)
+        for texts, found in zip(todo[start:], answers, strict=False):
+            for one in found:
+                name = cache.key(digest, 0, one.field, texts[one.field])
+                known[name] = one
+                if not failed(found):
+                    cache.put(pipeline, name, one.model_dump_json(), place.settings.cache_ttl_s)
+        pipeline.execute()
+
+    if score_in_batches(place, bundle, digest, todo, "push", write) < len(todo):
+        return None
+    return {task: [answer for name in some if (answer := known[name])] for task, some in names.items()}
+
+
+def _predict(
+    job: PushJob, tasks: Mapping[int, dict[str, str]], answers: Mapping[int, list[Answer]], chunk: _Chunk
+) -> None:
+    """Turns answers into valid predictions; a task whose fields all failed has none."""
+    fields = job.version.bundle.fields
+    for task in tasks:
+        if all(answer.reason for answer in answers[task]):
+            chunk.failed[task] = "; ".join(f"{answer.field}: {answer.reason}" for answer in answers[task])
+            continue
+        made = prediction(fields, answers[task], job.version.name)
+        clean, reports = validate(made, fields)
+        chunk.dropped += len(reports)
+        for report in reports:
+            log.warning("task %d: %s", task, report)
+        if made["result"] and not clean["result"]:
+            chunk.failed[task] = "; ".join(reports)
+        else:
+            chunk.predictions.append({"task": task, **clean})
