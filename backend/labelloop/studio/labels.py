@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from labelloop.studio.config_xml import attr, flag, tag, value
-from labelloop.studio.datapath import VARIABLE
+from labelloop.studio.datapath import VARIABLE, is_template, key_of
 from labelloop.studio.markup import html_to_text
 from labelloop.words import Label, Path
 
@@ -22,22 +22,27 @@ class Skip(Exception):
 
 @dataclass(frozen=True)
 class Offer:
-    """What a control offers. ``nested``: stored values are paths, although they may have one step."""
+    """What a control offers. ``nested``: stored values are paths, although they may have one step. ``dynamic``: the
+    data key under which each task brings further labels."""
 
     labels: tuple[Label, ...]
     multiple: bool = False
     ordinal: bool = False
     nested: bool = False
+    dynamic: str = ""
 
 
 def _choices(control: Any) -> Offer:
-    if attr(control, "value").startswith("$"):
-        raise Skip(f'its labels come from each task\'s data (value="{attr(control, "value")}")')
+    dynamic = key_of(attr(control, "value"))
+    if dynamic and is_template(dynamic):
+        raise Skip(f'its value="{attr(control, "value")}" is no variable alone, so it names no list of labels')
     nested = flag(control, "allowNested")
     labels: dict[Path, Label] = {}
     for label in _choice_labels(control, nested):
         labels.setdefault(label.path, label)  # of two with one value the editor ticks both
-    return Offer(tuple(labels.values()), multiple=attr(control, "choice") == "multiple", nested=nested)
+    return Offer(
+        tuple(labels.values()), multiple=attr(control, "choice") == "multiple", nested=nested, dynamic=dynamic
+    )
 
 
 def _choice_labels(control: Any, nested: bool) -> Iterator[Label]:
@@ -65,7 +70,7 @@ def _taxonomy(control: Any) -> Offer:
     if attr(control, "apiUrl"):
         raise Skip("its labels come from another server (apiUrl)")
     if attr(control, "value").startswith("$"):
-        raise Skip(f'its labels come from each task\'s data (value="{attr(control, "value")}")')
+        raise Skip(f'its tree of labels comes from each task\'s data (value="{attr(control, "value")}")')
     if flag(control, "labeling"):
         raise Skip("it labels spans of text, which comes later")
     leaves_only = flag(control, "leafsOnly")

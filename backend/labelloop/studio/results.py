@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from labelloop.studio.conditions import shown
 from labelloop.words import Answer, Field, Path
 
 # What the SDK's validator refuses although the editor takes it. Each is (part of its message, why it is let through).
@@ -27,8 +28,12 @@ _VALUE_KEYS = {"Choices": "choices", "Taxonomy": "taxonomy", "Rating": "rating",
 def prediction(fields: Sequence[Field], answers: Sequence[Answer], version: str) -> dict[str, Any]:
     """The prediction of one item: {"result": [regions], "score": float, "model_version": version}.
 
-    An answer with a reason, or with no label, gives no region. The prediction's score is the least of the answered
-    fields' scores, 0.0 where no field is answered. ``validate`` decides what of it may leave.
+    An answer with a reason, with no label, or of a control that the other answers hide, gives no region. The
+    prediction's score is the least of the answered fields' scores, 0.0 where no field is answered. ``validate`` decides
+    what of it may leave.
+
+    Args:
+        fields: with the item's own labels where they are dynamic.
 
     Raises:
         ValueError: an answer is for none of the fields.
@@ -36,10 +41,11 @@ def prediction(fields: Sequence[Field], answers: Sequence[Answer], version: str)
     known = {field.name: field for field in fields}
     result: list[dict[str, Any]] = []
     scores: list[float] = []
+    seen = shown(fields, answers)
     for answer in answers:
         if answer.field not in known:
             raise ValueError(f"an answer is for the field {answer.field!r}, which is not among {sorted(known)}")
-        if answer.reason is not None:
+        if answer.reason is not None or answer.field not in seen:
             continue
         scores.append(answer.score)
         if answer.labels:

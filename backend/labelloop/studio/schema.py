@@ -10,33 +10,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from labelloop.studio import config_xml, datapath
+from labelloop.studio.conditions import conditions_of, never_shown
 from labelloop.studio.config_xml import attr, flag, place, tag, value
+from labelloop.studio.controls import FILLED, TEXTS, is_control, is_object, why_not
 from labelloop.studio.labels import READERS, Offer, Skip
+from labelloop.studio.options import field_for, fields_for
 from labelloop.studio.render import render
 from labelloop.words import Field, Source
 
-__all__ = ["Schema", "read_config", "render"]
+__all__ = ["Schema", "field_for", "fields_for", "read_config", "render"]
 
-_TEXTS: dict[str, Literal["Text", "HyperText", "Paragraphs"]] = {
-    "text": "Text",
-    "hypertext": "HyperText",
-    "paragraphs": "Paragraphs",
-}
-_CONTROLS = {"choices": "Choices", "taxonomy": "Taxonomy", "rating": "Rating", "number": "Number"}
-_LATER = {
-    "textarea": "it is filled with free text, which comes later",
-    "labels": "it labels spans of text, which comes later",
-    "hypertextlabels": "it labels spans of text, which comes later",
-    "paragraphlabels": "it labels spans of text, which comes later",
-    "relations": "it relates spans of text, which comes later",
-    "pairwise": "it compares two objects, which comes later",
-    "ranker": "it orders a list, which comes later",
-    "datetime": "it is a date, which comes later",
-}
-_NO_CONTROLS = frozenset({"filter", "shortcut", "relation", "label", "choice", "bucket"})
-_OTHER_OBJECTS = frozenset(
-    {"image", "audio", "audioplus", "video", "timeseries", "table", "list", "pdf", "chat", "website", "markdown"}
-)
 _TITLES = ("title", "header", "question", "placeholder")
 
 
@@ -55,12 +38,13 @@ def read_config(label_config: str) -> Schema:
         ConfigError: no XML, unsafe XML, too large, or without <View> around it; says where.
     """
     root = config_xml.parse(label_config)
-    objects = {attr(node, "name"): node for node in root.iter() if _is_object(node)}
-    uses = Counter(attr(node, "name") for node in root.iter() if _is_object(node) or _is_control(node))
+    objects = {attr(node, "name"): node for node in root.iter() if is_object(node)}
+    controls = {attr(node, "name"): node for node in root.iter() if is_control(node)}
+    uses = Counter(attr(node, "name") for node in root.iter() if is_object(node) or is_control(node))
     fields: list[Field] = []
     skipped: dict[str, str] = {}
     for node in root.iter():
-        if not _is_control(node):
+        if not is_control(node):
             continue
         name = attr(node, "name")
         try:
@@ -68,40 +52,33 @@ def read_config(label_config: str) -> Schema:
                 raise Skip("it has no name")
             if uses[name] > 1:
                 raise Skip(f'{uses[name]} tags are called "{name}"')
-            fields.append(_field(node, name, objects, uses))
+            fields.append(_field(node, name, objects, controls, uses))
         except Skip as reason:
             skipped[name or place(node)] = str(reason)
-    return Schema(tuple(fields), skipped)
+    hidden = never_shown(fields)
+    return Schema(tuple(field for field in fields if field.name not in hidden), skipped | hidden)
 
 
-def _is_control(node: Any) -> bool:
-    kind = tag(node)
-    if kind in _NO_CONTROLS or kind in _TEXTS:
-        return False
-    return kind in _CONTROLS or bool(attr(node, "toName")) or (kind in _LATER and bool(attr(node, "name")))
-
-
-def _is_object(node: Any) -> bool:
-    kind = tag(node)
-    return bool(attr(node, "name")) and not _is_control(node) and (kind in _TEXTS or kind in _OTHER_OBJECTS)
-
-
-def _field(node: Any, name: str, objects: dict[str, Any], uses: Counter[str]) -> Field:
+def _field(
+    node: Any, name: str, objects: dict[str, Any], controls: dict[str, Any], uses: Counter[str]
+) -> Field:
     """Raises Skip where the control cannot be filled."""
     kind = tag(node)
     if kind not in READERS:
-        raise Skip(_LATER.get(kind, f"<{node.tag}> is not supported"))
-    _require_always_shown(node)
+        raise Skip(why_not(node, objects))
+    if any(tag(around) == "repeater" for around in node.iterancestors()):
+        raise Skip("it is repeated over a list of the task's data (<Repeater>), which comes later")
     for per in ("perRegion", "perItem"):
         if flag(node, per):
             raise Skip(f"it belongs to single regions or items of a task ({per}), which comes later")
+    conditions = conditions_of(node, controls)
     sources = _sources(node, objects, uses)
     offer: Offer = READERS[kind](node)
-    if len(offer.labels) < 2:
+    if len(offer.labels) < 2 and not offer.dynamic:
         raise Skip(f"it offers {len(offer.labels) or 'no'} label{'s' if not offer.labels else ''}: nothing to choose")
     return Field(
         name=name,
-        tag=_CONTROLS[kind],
+        tag=FILLED[kind],
         kind="classification",
         to_name=sources[0].name,
         labels=offer.labels,
@@ -110,15 +87,9 @@ def _field(node: Any, name: str, objects: dict[str, Any], uses: Counter[str]) ->
         ordinal=offer.ordinal,
         nested=offer.nested,
         question=_question(node),
+        dynamic=offer.dynamic,
+        conditions=conditions,
     )
-
-
-def _require_always_shown(node: Any) -> None:
-    for around in (node, *node.iterancestors()):
-        if attr(around, "visibleWhen") or attr(around, "whenChoiceValue"):
-            raise Skip("it is shown only under a condition (visibleWhen), which comes later")
-        if tag(around) == "repeater":
-            raise Skip("it is repeated over a list of the task's data (<Repeater>), which comes later")
 
 
 def _sources(node: Any, objects: dict[str, Any], uses: Counter[str]) -> tuple[Source, ...]:
@@ -137,21 +108,24 @@ def _sources(node: Any, objects: dict[str, Any], uses: Counter[str]) -> tuple[So
 
 def _source(node: Any, name: str) -> Source:
     kind = tag(node)
-    if kind not in _TEXTS:
-        raise Skip(f'it reads <{node.tag} name="{name}">: only Text, HyperText and Paragraphs can be read')
-    if attr(node, "valueType").lower() == "url":
-        raise Skip(f'"{name}" is loaded from an address (valueType="url"), which comes later')
+    if kind not in TEXTS:
+        raise Skip(f'it reads <{node.tag} name="{name}">: only Text, HyperText, Paragraphs and Chat can be read')
+    if attr(node, "resolver"):
+        raise Skip(f'"{name}" is read from a table (resolver="{attr(node, "resolver")}"), which comes later')
     if attr(node, "encoding", "none").lower() not in {"none", ""}:
         raise Skip(f'"{name}" is encoded (encoding="{attr(node, "encoding")}"), which comes later')
     key = datapath.key_of(value(node))
     if not key:
         raise Skip(f'"{name}" shows fixed text, the same for every task')
+    keys = ("role", "content") if kind == "chat" else ("author", "text")
+    value_type: Literal["text", "url"] = "url" if attr(node, "valueType").lower() == "url" and kind != "chat" else "text"
     return Source(
         name=name,
-        tag=_TEXTS[kind],
+        tag=TEXTS[kind],
         key=key,
-        name_key=attr(node, "nameKey") or "author",
-        text_key=attr(node, "textKey") or "text",
+        name_key=(attr(node, "nameKey") if kind == "paragraphs" else "") or keys[0],
+        text_key=(attr(node, "textKey") if kind == "paragraphs" else "") or keys[1],
+        value_type=value_type,
     )
 
 
@@ -165,12 +139,12 @@ def _question(node: Any) -> str:
             return own
     while node is not None:
         for before in node.itersiblings(preceding=True):
-            if any(_is_control(inner) for inner in before.iter()):
+            if any(is_control(inner) for inner in before.iter()):
                 return ""
             if tag(before) == "header" and (text := _fixed(value(before))):
                 return text
         around = node.getparent()
-        if around is None or sum(_is_control(inner) for inner in around.iter()) > 1:
+        if around is None or sum(is_control(inner) for inner in around.iter()) > 1:
             return ""
         if tag(around) == "panel" and (text := _fixed(value(around))):
             return text
