@@ -16,6 +16,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	&& { echo $$p; break; }; done)
 
 export LABELLOOP_LABEL_STUDIO_BIN := $(abspath $(LABEL_STUDIO_VENV))/bin/label-studio
+# Packages are compiled at their first import; that must stay in the environment, or every start would pay for it again.
+unexport PYTHONDONTWRITEBYTECODE
 BIN := $(abspath $(VENV))/bin
 
 .PHONY: demo test check bench setup clean

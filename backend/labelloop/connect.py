@@ -103,7 +103,8 @@ def _schema(project: Project, report: Report) -> Schema:
     schema = read_config(project.label_config)
     for field in schema.fields:
         many = "several of" if field.multiple else "one of"
-        report(f"{field.name}: {field.tag}, {many} {len(field.labels)} labels, filled by LabelLoop")
+        labels = f"the labels in each task's '{field.dynamic}'" if field.dynamic else f"{len(field.labels)} labels"
+        report(f"{field.name}: {field.tag}, {many} {labels}, filled by LabelLoop")
     for name, reason in schema.skipped.items():
         report(f"{name}: left to people, because {reason}")
     if not schema.fields:
@@ -205,7 +206,9 @@ def _calibrate(
     """The bundle, calibrated by a worker on a random sample of the project; None where that cannot be done now."""
     seed = random.Random(f"{project.id}.{project.created_at}").getrandbits(32)
     drawn = studio.sample_tasks(project.id, settings.prior_sample, seed)
-    sample = [texts for task in drawn if (texts := render_all(bundle.fields, task.get("data") or {})[0])]
+    sample = [
+        texts for task in drawn if (texts := render_all(bundle.fields, task.get("data") or {}, studio.read_text)[0])
+    ]
     if not sample:
         report("calibration waits: the project has no task yet that can be read; connect again when it has")
         return None

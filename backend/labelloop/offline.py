@@ -15,7 +15,7 @@ from labelloop.errors import ConfigError, RequestError
 from labelloop.settings import Settings
 from labelloop.studio.render import render_all
 from labelloop.studio.results import prediction, validate
-from labelloop.studio.schema import Schema, read_config
+from labelloop.studio.schema import Schema, fields_for, read_config
 from labelloop.words import Answer, Bundle, Field, Label
 from labelloop.words import Path as LabelPath
 
@@ -205,9 +205,8 @@ def importable(tasks: Sequence[Mapping[str, Any]], predicted: Predicted) -> list
     for task, answers in zip(tasks, predicted.answers, strict=True):
         entry = {name: task[name] for name in ("id", "data", "meta", "annotations") if name in task}
         if any(answer.reason is None for answer in answers):
-            clean, _ = validate(
-                prediction(predicted.bundle.fields, answers, predicted.version), predicted.bundle.fields
-            )
+            fields = fields_for(predicted.bundle.fields, task["data"])
+            clean, _ = validate(prediction(fields, answers, predicted.version), fields)
             entry["predictions"] = [clean]
         result.append(entry)
     return result
@@ -237,6 +236,8 @@ def read_gold(tasks: Sequence[Mapping[str, Any]], one: Field, key: str) -> Gold:
     names = _names(one.labels)
     gold = Gold([], {})
     for task in tasks:
+        if one.dynamic:
+            names = _names(fields_for([one], task["data"])[0].labels)
         value = task["data"].get(key)
         found = [names.get(str(part)) or names.get(_plain(part)) for part in _parts(value, one, names)]
         if value is None or (not found and not one.multiple) or None in found:

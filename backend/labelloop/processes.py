@@ -185,7 +185,7 @@ class Supervisor:
             code = process.popen.returncode
             if len(process.crashes) > self._restarts:
                 raise ProcessFailedError(
-                    f"{process.name} ended with code {code}, for the {len(process.crashes)}th time within a minute.\n"
+                    f"{process.name} ended with code {code} (crashes within a minute: {len(process.crashes)}).\n"
                     f"{process.tail()}",
                     f"Its log: {process.log}",
                 )

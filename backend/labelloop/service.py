@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ from labelloop.scoring.queues import Scoring
 from labelloop.settings import Settings
 from labelloop.studio.render import render_all
 from labelloop.studio.results import prediction, validate
-from labelloop.words import Answer, Bundle
+from labelloop.words import Answer, Bundle, fields_of
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ class Backend:
             if may_wait:
                 self.waiting.release()
         for index, found in zip(rendered, answers, strict=True):
-            results[index] = _result(version, found)
+            results[index] = _result(version, found, rendered[index])
         return results
 
     def _render(self, task: Any, bundle: Bundle) -> tuple[dict[str, str], str]:
@@ -212,14 +212,15 @@ class Backend:
             log.warning("connection %d: no push was started: %s", connection.id, error)
 
 
-def _result(version: Version, found: list[Answer] | None) -> Json:
+def _result(version: Version, found: list[Answer] | None, rendered: Mapping[str, str]) -> Json:
     if found is None:
         ANSWERS.labels("late").inc()
         return {"error": "The answer is not ready yet; ask again in a moment."}
     if all(answer.reason for answer in found):
         ANSWERS.labels("refused").inc()
         return {"error": "; ".join(f"{answer.field}: {answer.reason}" for answer in found)}
-    clean, dropped = validate(prediction(version.bundle.fields, found, version.name), version.bundle.fields)
+    fields = fields_of(version.bundle.fields, rendered)
+    clean, dropped = validate(prediction(fields, found, version.name), fields)
     ANSWERS.labels("answered").inc()
     DROPPED.inc(len(dropped))
     for reason in dropped:

@@ -60,7 +60,9 @@ def _decide(
     field: Field, expected: float, chosen: Counter[str], given: int
 ) -> tuple[Literal["yes", "perhaps", "no"], str]:
     share = f"about {expected:.0%} of the suggestions would be right"
-    chance = 1 / 2 ** len(field.labels) if field.multiple else 1 / len(field.labels)
+    chance = 1 / 2 ** len(field.labels) if field.multiple else 1 / max(1, len(field.labels))
+    if field.dynamic:
+        chance = 0.0  # each item has labels of its own, so how many there are is not known here
     top, count = chosen.most_common(1)[0]
     told = field.ordinal or all(label.description for label in field.labels)
     hints = "" if told else "; hints on the choices would tell it more"

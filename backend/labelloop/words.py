@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -81,19 +82,11 @@ class Field(Word):
     dynamic: str = ""
     conditions: tuple[Condition, ...] = ()
 
-    def with_labels_of(self, rendered: str) -> Field:
-        """The field with the labels that an item's rendered input carries, where it is dynamic; see ``pose``.
-
-        Raises:
-            ValueError: the input carries none.
-        """
-        return self.model_copy(update={"labels": posed(rendered)[1]}) if self.dynamic else self
-
 
 def pose(text: str, labels: tuple[Label, ...]) -> str:
     """The rendered input of a dynamic field: the text and the item's labels in one string, equal for equal items."""
     told = [[list(label.path), label.text, label.description] for label in labels]
-    return json.dumps({"text": text, "labels": told}, separators=(",", ":"))
+    return json.dumps({"text": text, "labels": told}, ensure_ascii=False, separators=(",", ":"))
 
 
 def posed(rendered: str) -> tuple[str, tuple[Label, ...]]:
@@ -102,12 +95,22 @@ def posed(rendered: str) -> tuple[str, tuple[Label, ...]]:
     Raises:
         ValueError: it is something else.
     """
-    found = json.loads(rendered)
     try:
+        found = json.loads(rendered)
         labels = tuple(Label(path=tuple(path), text=text, description=more) for path, text, more in found["labels"])
         return str(found["text"]), labels
-    except (TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise ValueError("the input of a dynamic field carries a text and labels") from error
+
+
+def fields_of(fields: Sequence[Field], rendered: Mapping[str, str]) -> tuple[Field, ...]:
+    """The fields with the labels that they have for one item, whose rendered inputs these are by field name."""
+    return tuple(
+        field.model_copy(update={"labels": posed(rendered[field.name])[1]})
+        if field.dynamic and field.name in rendered
+        else field
+        for field in fields
+    )
 
 
 class Answer(Word):

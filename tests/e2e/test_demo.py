@@ -46,13 +46,16 @@ class Demo:
         self.output = output
         _wait_until(lambda: READY in self.text() or process.poll() is not None, "the demo is ready")
         assert process.poll() is None, self.text()
-        self.started = psutil.Process(process.pid).children(recursive=True)
+        self.started = self.children()
+
+    def children(self) -> list[psutil.Process]:
+        return list(psutil.Process(self.process.pid).children(recursive=True))
 
     def text(self) -> str:
         return self.output.read_text()
 
     def pid(self, *words: str) -> int:
-        return next(one.pid for one in self.started if all(word in one.cmdline() for word in words))
+        return next(one.pid for one in self.children() if all(word in one.cmdline() for word in words))
 
     def ends(self) -> int:
         """Its exit code, once it has ended; every process that it started is gone then."""
@@ -136,9 +139,15 @@ def _label_the_first_task(page: Any, studio: LabelStudioServer, store: Store) ->
     )
 
 
-def test_a_crash_stops_the_others_and_says_where_the_log_is(folder: Path) -> None:
+def test_a_crashed_process_is_started_again_and_one_that_keeps_crashing_stops_everything(folder: Path) -> None:
     with _running(folder) as demo:
-        os.kill(demo.pid("labelloop", "worker"), signal.SIGKILL)
+        for crash in range(1, 5):
+            os.kill(demo.pid("labelloop", "trainer"), signal.SIGKILL)
+            if crash < 4:
+                _wait_until(
+                    lambda crash=crash: demo.text().count("starting it again") == crash, "it is started again", 60
+                )
+                demo.started += demo.children()
         assert demo.ends() == 1
-        assert "worker ended" in demo.text()
-        assert str(folder / "demo" / "log" / "worker.log") in demo.text().replace("\n", "")
+        assert "trainer ended" in demo.text()
+        assert str(folder / "demo" / "log" / "trainer.log") in demo.text().replace("\n", "")

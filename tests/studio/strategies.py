@@ -36,12 +36,19 @@ def _tree(words: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
 
 
+def _conditions() -> st.SearchStrategy[dict[str, str]]:
+    names = {"visibleWhen": st.sampled_from(["choice-selected", "choice-unselected", "no-region-selected"])}
+    more = {"whenTagName": st.sampled_from(["c0", "c1", "c2", "text"]), "whenChoiceValue": WORDS}
+    return st.fixed_dictionaries(names, optional=more)
+
+
 @st.composite
 def configs(draw: st.DrawFn) -> str:
     """A label config of one to four controls over a text and a page."""
     controls = []
     for number in range(draw(st.integers(1, 4))):
         attributes = {"name": f"c{number}", "toName": draw(st.sampled_from(["text", "page", "text,page"]))}
+        attributes |= draw(st.just({}) | _conditions())
         kind = draw(st.sampled_from(["Choices", "Taxonomy", "Rating", "Number"]))
         children: tuple[str, ...] = ()
         if kind in {"Choices", "Taxonomy"}:

@@ -121,3 +121,60 @@ def test_any_data_gives_text_or_an_item_error(value: Any) -> None:
             assert isinstance(shown(f'<{tag} name="o" value="$v"/>', {"v": value}), str)
         except ItemError as error:
             assert "'v'" in error.message
+
+
+def test_chats_are_dialogues() -> None:
+    chat = '<Chat name="o" value="$messages" nameKey="ignored"/>'
+    messages = [
+        {"role": "user", "content": "Hi there!", "createdAt": 1710000000000},
+        {"role": "assistant", "content": "Hello.\nHow can I help?"},
+        {"role": "assistant", "content": None, "tool_calls": []},
+        {"content": 5},
+        {"role": "tool", "content": ["a", "b"]},
+    ]
+    text = "user: Hi there!\nassistant: Hello.\nHow can I help?\n5\ntool: a\nb"
+    assert shown(chat, {"messages": messages}) == text
+    assert shown(chat, {"messages": []}) == ""
+    with pytest.raises(ItemError, match="'messages'"):
+        shown(chat, {"messages": [{"role": "user", "text": "another form"}]})
+    with pytest.raises(ItemError, match="'messages'"):
+        shown(chat, {"messages": {"role": "user", "content": "no list"}})
+    with pytest.raises(ItemError, match="'messages'"):
+        shown(chat, {})
+
+
+def behind(tag: str, value: Any, texts: dict[str, str]) -> str:
+    config = f'<View><{tag} name="o" value="$v" valueType="url"/>{CHOICES.format(names="o")}</View>'
+    (field,) = read_config(config).fields
+    return render(field, {"v": value}, texts.__getitem__)
+
+
+def test_text_behind_an_address_is_read_as_the_tag_reads_it() -> None:
+    assert behind("Text", "/data/upload/1/a.txt", {"/data/upload/1/a.txt": "<b>plain</b>"}) == "<b>plain</b>"
+    assert behind("HyperText", "http://ls/data/a.html", {"http://ls/data/a.html": "<b>bold</b>"}) == "bold"
+    turns = '[{"author": "Ann", "text": "Hello"}]'
+    assert behind("Paragraphs", "https://ls/data/a.json", {"https://ls/data/a.json": turns}) == "Ann: Hello"
+
+
+@pytest.mark.parametrize("value", ["just text", "", 5, ["/data/a.txt"], {"url": "/data/a.txt"}, "file:///etc/passwd"])
+def test_what_is_no_address_is_refused(value: Any) -> None:
+    with pytest.raises(ItemError, match="'v' is no address"):
+        behind("Text", value, {})
+
+
+def test_without_a_connection_no_address_is_read() -> None:
+    field = read_config(f'<View><Text name="o" value="$v" valueType="url"/>{CHOICES.format(names="o")}</View>').fields[
+        0
+    ]
+    with pytest.raises(ItemError, match="connected with a token"):
+        render(field, {"v": "/data/upload/1/a.txt"})
+
+
+@pytest.mark.parametrize("address", ["https://example.com/page", "/data/upload/1/a.txt"])
+def test_text_that_looks_like_an_address_stays_text(address: str) -> None:
+    for attribute in ("", 'valueType="text"'):
+        assert shown(f'<Text name="o" value="$v" {attribute}/>', {"v": address}) == address
+
+
+def test_deeply_nested_lists_in_a_text_are_text() -> None:
+    assert shown('<Paragraphs name="o" value="$v"/>', {"v": "[" * 100_000}) == "[" * 100_000

@@ -29,6 +29,7 @@ class StudioDouble:
         self.predictions: dict[int, dict[str, Any]] = {}
         self.project = {"id": 1, "title": "Double", "created_at": CREATED_AT, "label_config": "", "model_version": "v0"}
         self.backend = {"id": 7, "url": "http://labelloop/k/key", "title": "v0", "readable_state": "Connected"}
+        self.files: dict[str, str] = {}
         self.requests: list[tuple[str, str]] = []
         self.before: Callable[[str, str], int | None] = lambda _method, _path: None
         self.after: Callable[[str, str], int | None] = lambda _method, _path: None
@@ -79,6 +80,8 @@ class StudioDouble:
                     return 200, self._page(json.loads(query["query"][0]), int(query["page_size"][0]))
                 case "POST", ["api", "projects", "1", "import", "predictions"]:
                     return 201, {"created": len([self.store(one) for one in body])}
+                case "GET", ["data", "upload", name] if name in self.files:
+                    return 200, self.files[name]
                 case "GET", ["api", "predictions"]:
                     return 200, list(self.predictions.values())
                 case "DELETE", ["api", "predictions", number]:

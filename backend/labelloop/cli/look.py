@@ -77,7 +77,7 @@ def _examples(schema: Schema, tasks: Sequence[Mapping[str, Any]], answers: Seque
     for one in schema.fields:
         table.add_column(one.name, overflow="fold")
     for task, found in list(zip(tasks, answers, strict=True))[:10]:
-        texts = render_all(schema.fields, task["data"])[0]
+        texts = render_all([one.model_copy(update={"dynamic": ""}) for one in schema.fields], task["data"])[0]
         cells = [f"{', '.join(path[-1] for path in answer.labels) or '–'} ({answer.score:.2f})" for answer in found]
         table.add_row(escape(next(iter(texts.values()), "(cannot be read)")), *map(escape, cells))
     return table
@@ -130,9 +130,8 @@ def status() -> None:
         )
         for plan in version.bundle.plans if version else ():
             engine = f"{plan.engine} {plan.model}"
-            out.print(
-                f"    {escape(plan.field.name)}: {len(plan.field.labels)} labels, {escape(engine)}", highlight=False
-            )
+            labels = "each task's own" if plan.field.dynamic else str(len(plan.field.labels))
+            out.print(f"    {escape(plan.field.name)}: {labels} labels, {escape(engine)}", highlight=False)
         for name, reason in version.skipped.items() if version else ():
             out.print(f"    [yellow]{escape(name)}[/] is left to people: {escape(reason)}", highlight=False)
     state = Scoring(settings.find_redis_url(), settings).status()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -81,7 +83,14 @@ def run(settings: Settings, *, check: bool) -> int:
     os.environ["LABELLOOP_CONFIG"] = os.devnull
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     logs = settings.data_dir / "log"
-    with _only_demo(settings.data_dir), Supervisor(logs, restarts=0) as supervisor:
+    with (
+        _only_demo(settings.data_dir),
+        Supervisor(
+            logs,
+            restarts=0 if check else 3,
+            report=lambda line: console.print(f"[yellow]{escape(line)}[/]", highlight=False),
+        ) as supervisor,
+    ):
         try:
             return _run(settings, supervisor, console, check)
         except StoppedError:
@@ -281,6 +290,8 @@ def _check(
 
 
 def _show_next(console: Console, studio: LabelStudioServer, project_id: int, settings: Settings, logs: Path) -> None:
+    beside = Path(sys.executable).with_name("labelloop")
+    command = "labelloop" if shutil.which("labelloop") else str(beside)
     console.print(
         f"""
 [bold]Label Studio[/]   {studio.url}/projects/{project_id}/data
@@ -291,7 +302,7 @@ What to try next
   1. Open the address, log in, press [bold]Label All Tasks[/]: each task comes filled in, the least certain first.
   2. Add a choice to the label config (Settings > Labeling Interface): it is predicted without a label of its own.
   3. How often is the model right here?
-     labelloop evaluate {escape(str(demo_project.MESSAGES))} \\
+     {escape(command)} evaluate {escape(str(demo_project.MESSAGES))} \\
        --config {escape(str(demo_project.CONFIG))} --field topic --gold topic
 
 Logs are in {escape(str(logs))}. [bold]Ctrl-C[/] stops everything; the next start goes on from here.""",

@@ -29,7 +29,7 @@ Progress = Callable[[str], None]
 
 _FOREIGN = re.compile(  # what a caller's shell must not decide for this Label Studio or for its installation
     r"(LABEL_STUDIO_|HEARTEX_|DJANGO_|POSTGRE|MYSQL_|SENTRY_|PYTHONPATH$|PYTHONHOME$|HOST$|PORT$|DEBUG$|VIRTUAL_ENV$"
-    r"|PIP_USER$|PIP_TARGET$|PIP_PREFIX$|PIP_REQUIRE_VIRTUALENV$)"
+    r"|PYTHONDONTWRITEBYTECODE$|PIP_USER$|PIP_TARGET$|PIP_PREFIX$|PIP_REQUIRE_VIRTUALENV$)"
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -62,6 +63,9 @@ def load(name: str, model: str, revision: str, settings: Settings) -> Engine:
     Raises:
         ModelError: the engine is unknown, or the model is missing, unsafe, or no longer the one of ``revision``.
     """
+    # torch's threads spin while they wait for each other, which halves the throughput of a small machine as soon as
+    # web, Redis or Label Studio need a core too; this is read when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from labelloop.engines import encoder  # noqa: F401 - registers itself; here because it imports torch
 
     if name not in ENGINES:

@@ -10,14 +10,13 @@ from typing import Any
 
 from redis.client import Pipeline
 
-from labelloop.errors import ItemError
 from labelloop.scoring import cache, wire
 from labelloop.scoring.jobs import failed, score_in_batches
 from labelloop.scoring.pace import cost
 from labelloop.scoring.push_job import PushJob
+from labelloop.studio.render import render_all
 from labelloop.studio.results import prediction, validate
-from labelloop.studio.schema import render
-from labelloop.words import Answer, Bundle
+from labelloop.words import Answer, fields_of
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +52,8 @@ def score_chunk(job: PushJob) -> None:
     _predict(job, tasks, answers, chunk)
     stored = 0
     if chunk.predictions:
-        imported = job.ask(lambda: job.studio.import_predictions(job.project, chunk.predictions))
+        fields = job.version.bundle.fields
+        imported = job.ask(lambda: job.studio.import_predictions(job.project, chunk.predictions, fields))
         stored = imported.created
         chunk.failed |= imported.refused
 
@@ -77,7 +77,7 @@ def _lacking(job: PushJob, ids: Sequence[int], chunk: _Chunk) -> dict[int, dict[
         if any(one.get("model_version") == job.version.name for one in task.get("predictions") or ()):
             chunk.there += 1
             continue
-        texts, problem = _rendered(job.version.bundle, task.get("data"))
+        texts, problem = _rendered(job, task.get("data"))
         if texts:
             rendered[task["id"]] = texts
         else:
@@ -85,18 +85,20 @@ def _lacking(job: PushJob, ids: Sequence[int], chunk: _Chunk) -> dict[int, dict[
     return rendered
 
 
-def _rendered(bundle: Bundle, data: Any) -> tuple[dict[str, str], str]:
-    """(text by field name, why there is none)."""
+def _rendered(job: PushJob, data: Any) -> tuple[dict[str, str], str]:
+    """(text by field name, why there is none). Text behind addresses is read from Label Studio here."""
     if not isinstance(data, Mapping):
         return {}, "The task has no data."
-    texts: dict[str, str] = {}
-    problems = []
-    for one in bundle.fields:
-        try:
-            texts[one.name] = render(one, data)
-        except ItemError as error:
-            problems.append(f"{one.name}: {error}")
-    return texts, "; ".join(problems) or "No control of this project can be filled."
+    files: dict[str, str] = {}
+
+    def fetch(address: str) -> str:
+        if address not in files:
+            files[address] = job.ask(lambda: job.studio.read_text(address))
+        return files[address]
+
+    texts, problems = render_all(job.version.bundle.fields, data, fetch)
+    reasons = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
+    return texts, reasons or "No control of this project can be filled."
 
 
 def _answers(job: PushJob, tasks: Mapping[int, dict[str, str]], chunk: _Chunk) -> dict[int, list[Answer]] | None:
@@ -133,11 +135,11 @@ def _predict(
     job: PushJob, tasks: Mapping[int, dict[str, str]], answers: Mapping[int, list[Answer]], chunk: _Chunk
 ) -> None:
     """Turns answers into valid predictions; a task whose fields all failed has none."""
-    fields = job.version.bundle.fields
     for task in tasks:
         if all(answer.reason for answer in answers[task]):
             chunk.failed[task] = "; ".join(f"{answer.field}: {answer.reason}" for answer in answers[task])
             continue
+        fields = fields_of(job.version.bundle.fields, tasks[task])
         made = prediction(fields, answers[task], job.version.name)
         clean, reports = validate(made, fields)
         chunk.dropped += len(reports)

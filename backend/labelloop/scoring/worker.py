@@ -23,6 +23,7 @@ from labelloop.scoring import wire
 from labelloop.scoring.beat import Beat
 from labelloop.scoring.workplace import Workplace, occupy
 from labelloop.settings import Settings
+from labelloop.words import Field, Label, pose
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +122,6 @@ def run(settings: Settings, queues: Sequence[str] = wire.LANES) -> int:
         SettingsError: no Redis is configured.
         ModelError: the model cannot be loaded.
     """
-    wait_quietly()
     name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
     place = Workplace(settings.find_redis_url(), settings, name)
     occupy(place)
@@ -142,15 +142,6 @@ def run(settings: Settings, queues: Sequence[str] = wire.LANES) -> int:
         place.close()
     log.info("worker %s has stopped", name)
     return 0
-
-
-def wait_quietly() -> None:
-    """Lets torch's threads sleep while they wait for each other; takes effect only before torch is imported.
-
-    They spin by default, which halves the throughput of a small machine as soon as web, Redis or Label Studio need a
-    core too.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _work(place: Workplace, queues: Sequence[str], signals: _Signals, beat: Beat) -> None:
@@ -185,10 +176,16 @@ def _warm_up(place: Workplace) -> None:
         bundles = []
     for bundle in bundles:
         try:
-            tasks.answer(bundle, [{field.name: "Good morning." for field in bundle.fields}], place.settings)
+            tasks.answer(bundle, [{field.name: _greeting(field) for field in bundle.fields}], place.settings)
         except LabelLoopError as error:  # an old bundle's model may be gone; the others are not
             log.warning("bundle %s cannot be warmed up: %s", bundle.digest[:8], error)
     if not bundles:
         settings = place.settings
         revision = identify(settings.encoder, settings.encoder_revision)
         engines.load("encoder", settings.encoder, revision, settings).embed(["Good morning."])
+
+
+def _greeting(field: Field) -> str:
+    """A text to warm up with, and labels where items bring their own."""
+    labels = tuple(Label(path=(word,), text=word) for word in ("yes", "no"))
+    return pose("Good morning.", labels) if field.dynamic else "Good morning."

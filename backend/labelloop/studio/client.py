@@ -11,9 +11,10 @@ from types import TracebackType
 from typing import Any
 
 from labelloop.errors import StudioError
-from labelloop.studio import remedies
+from labelloop.studio import files, remedies
 from labelloop.studio.results import import_refuses
 from labelloop.studio.transport import Transport
+from labelloop.words import Field
 
 Json = dict[str, Any]
 
@@ -207,18 +208,28 @@ class StudioClient:
         drawn = dice.sample(range(low, high + 1), min(span, round(1.2 * count * span / total) + 50))
         return self.tasks_by_ids(project_id, drawn, full=False)[:count]
 
+    def read_text(self, address: str) -> str:
+        """The text of a file that this server keeps, by the address in a task's data; see ``studio.files``.
+
+        Raises:
+            ItemError: it lies elsewhere, is too large, is no text, or is not there.
+        """
+        return files.read_text(self._api, address)
+
     # Predictions
 
-    def import_predictions(self, project_id: int, predictions: Sequence[Json]) -> Imported:
+    def import_predictions(
+        self, project_id: int, predictions: Sequence[Json], fields: Sequence[Field] = ()
+    ) -> Imported:
         """Stores predictions {"task": id, "result", "score", "model_version"} beside those that are there.
 
         Label Studio drops what its own validator dislikes without a word, so what is missing afterwards is found and
         reported; and it refuses a whole call for one wrong item, which is then found by halving. Formats that only its
-        editor takes (choices with allowNested) are posted one by one, which is slower.
+        editor takes (see ``import_refuses``, which reads ``fields``) are posted one by one, which is slower.
         """
         done = Imported()
-        single = [one for one in predictions if import_refuses(one)]
-        several = [one for one in predictions if not import_refuses(one)]
+        single = [one for one in predictions if import_refuses(one, fields)]
+        several = [one for one in predictions if not import_refuses(one, fields)]
         if several:
             done += self._import(project_id, several)
         for one in single:

@@ -97,7 +97,9 @@ def shown(fields: Sequence[Field], answers: Sequence[Answer]) -> set[str]:
         else:
             by = [field.name for field in fields if field.tag == "Choices" and field.name != asking]
         met = any(
-            other in known and other in chosen and _selects(known[other], chosen[other], condition.labels)
+            other in known
+            and other in chosen
+            and _selects(known[other], chosen[other], condition.labels)
             and is_shown(other)
             for other in by
         )

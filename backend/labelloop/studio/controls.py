@@ -1,4 +1,4 @@
-"""What each tag of Label Studio 1.23.2 is to us: an object that can be read, a control that can be filled, or why not."""
+"""What each tag of Label Studio 1.23.2 is to us: an object to read, a control to fill, or left to people and why."""
 
 from __future__ import annotations
 

@@ -40,9 +40,7 @@ def _choices(control: Any) -> Offer:
     labels: dict[Path, Label] = {}
     for label in _choice_labels(control, nested):
         labels.setdefault(label.path, label)  # of two with one value the editor ticks both
-    return Offer(
-        tuple(labels.values()), multiple=attr(control, "choice") == "multiple", nested=nested, dynamic=dynamic
-    )
+    return Offer(tuple(labels.values()), multiple=attr(control, "choice") == "multiple", nested=nested, dynamic=dynamic)
 
 
 def _choice_labels(control: Any, nested: bool) -> Iterator[Label]:

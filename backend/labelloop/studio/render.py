@@ -70,7 +70,7 @@ def _behind(source: Source, address: Any, fetch: Fetch | None) -> str:
     """The text behind an address in the data. What the editor takes for none is none."""
     if not isinstance(address, str) or not address.startswith(("/", "http://", "https://")):
         raise ItemError(
-            f"The item's '{source.key}' is no address, but <{source.tag} name=\"{source.name}\"> loads its text from one.",
+            f"The item's '{source.key}' is no address; <{source.tag} name=\"{source.name}\"> loads its text from one.",
             'Put an address there, or remove valueType="url" from the label config.',
         )
     if fetch is None:
@@ -100,7 +100,7 @@ def _dialogue(source: Source, value: Any) -> str:
     if isinstance(value, str):
         try:
             parsed = json.loads(value) if value.lstrip().startswith("[") else None
-        except ValueError:
+        except (ValueError, RecursionError):
             parsed = None
         value = parsed if isinstance(parsed, list) else value.splitlines()
     if not isinstance(value, list):

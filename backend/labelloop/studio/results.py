@@ -17,6 +17,7 @@ KNOWN_GAPS = (
         "unhashable type: 'list'",
         "Choices with allowNested store lists of paths; the SDK's validator knows only flat ones",
     ),
+    ("Got: {'choices': [[", "the same, in its words where the labels come from the task's data"),
 )
 
 _VALUE_KEYS = {"Choices": "choices", "Taxonomy": "taxonomy", "Rating": "rating", "Number": "number"}
@@ -221,10 +222,18 @@ def _name(thing: Any) -> str:
 # The second opinion
 
 
-def import_refuses(prediction: Mapping[str, Any]) -> bool:
-    """Whether Label Studio's bulk import drops it for a known gap, so that it has to be posted by itself."""
+def import_refuses(prediction: Mapping[str, Any], fields: Sequence[Field] = ()) -> bool:
+    """Whether Label Studio's bulk import drops it for a known gap, so that it has to be posted by itself.
+
+    The gaps: lists of paths in Choices; and where a config has labels beside those of the task, the SDK knows the
+    config's only.
+
+    Args:
+        fields: as the config has them, without labels of tasks.
+    """
+    static = {field.name: {one.path[-1] for one in field.labels} for field in fields if field.dynamic and field.labels}
     return any(
-        isinstance(entry, list)
+        isinstance(entry, list) or entry not in static.get(region["from_name"], {entry})
         for region in prediction["result"]
         if region.get("type") == "choices"
         for entry in region["value"].get("choices", ())

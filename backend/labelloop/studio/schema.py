@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from labelloop.studio import config_xml, datapath
 from labelloop.studio.conditions import conditions_of, never_shown
@@ -59,9 +59,7 @@ def read_config(label_config: str) -> Schema:
     return Schema(tuple(field for field in fields if field.name not in hidden), skipped | hidden)
 
 
-def _field(
-    node: Any, name: str, objects: dict[str, Any], controls: dict[str, Any], uses: Counter[str]
-) -> Field:
+def _field(node: Any, name: str, objects: dict[str, Any], controls: dict[str, Any], uses: Counter[str]) -> Field:
     """Raises Skip where the control cannot be filled."""
     kind = tag(node)
     if kind not in READERS:
@@ -118,14 +116,14 @@ def _source(node: Any, name: str) -> Source:
     if not key:
         raise Skip(f'"{name}" shows fixed text, the same for every task')
     keys = ("role", "content") if kind == "chat" else ("author", "text")
-    value_type: Literal["text", "url"] = "url" if attr(node, "valueType").lower() == "url" and kind != "chat" else "text"
+    behind = kind != "chat" and attr(node, "valueType").lower() == "url"
     return Source(
         name=name,
         tag=TEXTS[kind],
         key=key,
         name_key=(attr(node, "nameKey") if kind == "paragraphs" else "") or keys[0],
         text_key=(attr(node, "textKey") if kind == "paragraphs" else "") or keys[1],
-        value_type=value_type,
+        value_type="url" if behind else "text",
     )
 
 

@@ -62,6 +62,7 @@ class Transport:
         ):
             shown = f"{parts.scheme}://***@{parts.hostname}" if parts.username else self.url
             raise remedies.wrong_address(shown)
+        self.origin = f"{parts.scheme}://{parts.netloc}"
         self._token = token.strip()
         if not self._token.isascii() or any(character.isspace() for character in self._token):
             raise remedies.unusable_token()
@@ -94,6 +95,45 @@ class Transport:
             StudioError: it cannot be reached, or refuses.
         """
         return self._call(method, path, body=body, timeout=timeout)
+
+    def read(self, path: str, limit: int, timeout: float) -> httpx.Response:
+        """An answer of any kind, with at most ``limit`` + 1 bytes of its content, within ``timeout`` seconds in all.
+
+        ``path``: below the server's root, whatever path its address has.
+
+        Raises:
+            StudioError: the server cannot be reached, is overloaded, or refuses the token.
+            httpx.TimeoutException: it took too long.
+            httpx.InvalidURL, httpx.DecodingError, UnicodeError: there is no such path, or its content is garbled.
+        """
+        authorization = self._authorization()
+        answer = self._read_once(path, limit, timeout, authorization)
+        if answer.status_code == 401 and self.kind == "personal":
+            answer = self._read_once(path, limit, timeout, self._authorization(instead_of=authorization))
+        if answer.status_code == 401 or answer.status_code in _BUSY:
+            self._read("GET", path, answer)
+        return answer
+
+    def _read_once(self, path: str, limit: int, timeout: float, authorization: str) -> httpx.Response:
+        headers = {"Authorization": authorization, "Accept": "*/*", "Accept-Encoding": "identity"}
+        deadline = time.monotonic() + timeout
+        content = b""
+        try:
+            with self._http.stream("GET", self.origin + path, headers=headers, timeout=timeout) as answer:
+                for part in answer.iter_bytes(65_536):
+                    content += part
+                    if len(content) > limit:
+                        break
+                    if time.monotonic() > deadline:
+                        raise httpx.ReadTimeout("the answer is too slow")
+        except httpx.ConnectTimeout as error:
+            raise remedies.unreachable(self.url, error) from None
+        except httpx.TimeoutException:
+            raise
+        except httpx.TransportError as error:
+            raise remedies.unreachable(self.url, error) from None
+        kept = [(name, value) for name, value in answer.headers.items() if not name.startswith("content-encoding")]
+        return httpx.Response(answer.status_code, headers=kept, content=content[: limit + 1])
 
     def _call(
         self,

@@ -12,7 +12,7 @@ from labelloop.engines.recent import Recent
 from labelloop.errors import ConfigError, SettingsError
 from labelloop.prompting import Prompt, load_prompt
 from labelloop.settings import Settings
-from labelloop.tasks import calibration, classification
+from labelloop.tasks import calibration, classification, own_labels
 from labelloop.tasks.calibration import Prior
 from labelloop.tasks.verbalizers import Verbalization, verbalize
 from labelloop.words import Answer, Bundle, Field, FieldPlan
@@ -21,7 +21,8 @@ KINDS = {"classification": "classification/v1"}
 """Task kind -> the prompt that new plans use."""
 
 _told: Recent[Hashable, Verbalization] = Recent(256)
-_priors: Recent[Hashable, Prior] = Recent(256)
+_PriorKey = tuple[str, str, str, str, Verbalization]  # engine, model, revision, the prompt's digest, the labels
+_priors: Recent[_PriorKey, Prior] = Recent(256)
 
 
 def plan(field: Field, settings: Settings) -> FieldPlan:
@@ -34,7 +35,7 @@ def plan(field: Field, settings: Settings) -> FieldPlan:
     """
     if field.kind not in KINDS:
         raise ConfigError(f"The field {field.name!r} is of kind {field.kind!r}.", f"Served kinds: {', '.join(KINDS)}.")
-    if not field.labels:
+    if not field.labels and not field.dynamic:
         raise ConfigError(f"The field {field.name!r} has no labels.", "Give it labels, or remove it.")
     prompt = load_prompt(KINDS[field.kind], settings.prompts_dir)
     return FieldPlan(
@@ -59,12 +60,14 @@ def answer(bundle: Bundle, rendered: Sequence[Mapping[str, str]], settings: Sett
     A text that several fields read is embedded once. No answer depends on the other items.
 
     Args:
-        rendered: per item, the text of each field by the field's name.
+        rendered: per item, the text of each field by the field's name; of a dynamic one, ``words.pose`` of it.
 
     Raises:
         ModelError: a model cannot be loaded, or changed since the bundle was made.
         SettingsError: a prompt changed since the bundle was made.
     """
+    if any(one.field.dynamic for one in bundle.plans):
+        return own_labels.answer_each(bundle, rendered, lambda part, texts: answer(part, texts, settings))
     answers: list[dict[str, Answer]] = [{} for _ in rendered]
     for plans in _by_engine(bundle):
         _answer_with(plans, rendered, answers, settings)
@@ -87,9 +90,10 @@ def calibrate(bundle: Bundle, sample: Sequence[Mapping[str, str]], settings: Set
     """
     for plans in _by_engine(bundle):
         engine = load(plans[0].engine, plans[0].model, plans[0].revision, settings)
-        for one in plans:
-            prompt = _prompt(one, settings)
-            _prior(engine, one, prompt, _verbalize(one, prompt))
+        fixed = [one for one in plans if not one.field.dynamic]  # others have no labels before an item brings some
+        prompts = [_prompt(one, settings) for one in fixed]
+        told = [_verbalize(one, prompt) for one, prompt in zip(fixed, prompts, strict=True)]
+        _priors_of(engine, fixed, prompts, told)
     return bundle
 
 
@@ -115,10 +119,10 @@ def _answer_with(
     row = {text: index for index, text in enumerate(texts)}
     windows = engine.windows(texts)
     similarities = engine.rank(texts, [label for one in told for label in one.texts]).astype(np.float64)
+    priors = _priors_of(engine, plans, prompts, told)
     column = 0
-    for one, prompt, verbalization in zip(plans, prompts, told, strict=True):
+    for one, verbalization, prior in zip(plans, told, priors, strict=True):
         columns = slice(column, column := column + len(verbalization.texts))
-        prior = _prior(engine, one, prompt, verbalization)
         name = one.field.name
         asked = []
         for found, item in zip(answers, rendered, strict=True):
@@ -146,12 +150,26 @@ def _verbalize(one: FieldPlan, prompt: Prompt) -> Verbalization:
     return _told.get([(one.field, prompt.digest)], lambda _: [verbalize(one.field, prompt)])[0]
 
 
-def _prior(engine: Engine, one: FieldPlan, prompt: Prompt, told: Verbalization) -> Prior:
-    """Computed once per process and set of labels: it depends on nothing else, so it is the same in every process."""
+def _priors_of(
+    engine: Engine, plans: Sequence[FieldPlan], prompts: Sequence[Prompt], told: Sequence[Verbalization]
+) -> list[Prior]:
+    """The prior of each plan, computed once per process and set of labels: it depends on nothing else, so it is the
+    same in every process. Those that are new are computed together, because the general texts cost most of it."""
+    keys: list[_PriorKey] = [
+        (one.engine, one.model, one.revision, prompt.digest, verbalization)
+        for one, prompt, verbalization in zip(plans, prompts, told, strict=True)
+    ]
 
-    def estimate(_: object) -> list[Prior]:
-        similarities = engine.rank((*prompt.plain, *prompt.everyday), told.texts).astype(np.float64)
-        n_plain = len(prompt.plain)
-        return [calibration.estimate_prior(similarities[:n_plain], similarities[n_plain:], told.residual)]
+    def estimate(new: list[_PriorKey]) -> list[Prior]:
+        found: dict[_PriorKey, Prior] = {}
+        for prompt in {prompt.digest: prompt for prompt in prompts}.values():
+            its = [key for key in new if key[3] == prompt.digest]
+            labels = [label for key in its for label in key[4].texts]
+            similarities = engine.rank((*prompt.plain, *prompt.everyday), labels).astype(np.float64)
+            column, n_plain = 0, len(prompt.plain)
+            for key in its:
+                columns = similarities[:, column : (column := column + len(key[4].texts))]
+                found[key] = calibration.estimate_prior(columns[:n_plain], columns[n_plain:], key[4].residual)
+        return [found[key] for key in new]
 
-    return _priors.get([(one.engine, one.model, one.revision, prompt.digest, told)], estimate)[0]
+    return _priors.get(keys, estimate)
