@@ -8,18 +8,23 @@ from collections.abc import Iterator, Sequence
 def batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
     """Indices into ``lengths`` in batches, longest first, so that padding is small and memory peaks at once.
 
+    A batch ends early when its padding would exceed a sixteenth of the budget, unless it is smaller than an eighth: the
+    tokens that padding wastes then cost more than another forward pass.
+
     Args:
         lengths: tokens of each text.
         budget: most tokens of a batch, padding included. A longer text gets a batch of its own.
     """
     batch: list[int] = []
-    longest = 0
+    longest = padding = 0
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if batch and (len(batch) + 1) * longest > budget:
+        wasteful = padding + longest - lengths[index] > budget // 16 and len(batch) * longest >= budget // 8
+        if batch and (wasteful or (len(batch) + 1) * longest > budget):
             yield batch
             batch = []
         if not batch:
-            longest = max(lengths[index], 1)
+            longest, padding = max(lengths[index], 1), 0
+        padding += longest - lengths[index]
         batch.append(index)
     if batch:
         yield batch
