@@ -153,10 +153,7 @@ class Backend:
         data = task.get("data") if isinstance(task, dict) else None
         if not isinstance(data, dict):
             return {}, "The task has no 'data' object."
-        texts, problems = render_all(bundle.fields, data)
-        limit = self.settings.max_text_chars
-        for name in [name for name, text in texts.items() if len(text) > limit]:
-            problems[name] = f"The text has {len(texts.pop(name))} characters; the limit is {limit} (max_text_chars)."
+        texts, problems = render_all(bundle.fields, data, limit=self.settings.max_text_chars)
         reasons = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
         return texts, reasons or "No control of this project can be filled."
 

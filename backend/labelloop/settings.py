@@ -58,7 +58,7 @@ class Settings(BaseSettings):
         100, ge=10, description="about how long a worker computes between looks for urgent work"
     )
     cache_ttl_s: int = Field(7 * 86400, ge=60, description="how long an answer stays in the cache, seconds")
-    prior_sample: int = Field(200, ge=0, description="texts of a project from which label priors are estimated")
+    prior_sample: int = Field(200, ge=0, description="random tasks of a project that calibration may read")
     push_chunk: int = Field(250, ge=1, le=5000, description="tasks that one push job reads, scores and imports")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 

@@ -96,7 +96,7 @@ def _rendered(job: PushJob, data: Any) -> tuple[dict[str, str], str]:
             files[address] = job.ask(lambda: job.studio.read_text(address))
         return files[address]
 
-    texts, problems = render_all(job.version.bundle.fields, data, fetch)
+    texts, problems = render_all(job.version.bundle.fields, data, fetch, job.place.settings.max_text_chars)
     reasons = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
     return texts, reasons or "No control of this project can be filled."
 

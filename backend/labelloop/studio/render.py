@@ -34,14 +34,20 @@ def render(field: Field, data: Mapping[str, Any], fetch: Fetch | None = None) ->
 
 
 def render_all(
-    fields: Sequence[Field], data: Mapping[str, Any], fetch: Fetch | None = None
+    fields: Sequence[Field], data: Mapping[str, Any], fetch: Fetch | None = None, limit: int | None = None
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """(text by field name, by field name why there is none): a field that cannot be read spoils no other."""
+    """(text by field name, by field name why there is none): a field that cannot be read spoils no other.
+
+    ``limit``: characters; a longer text is refused, never cut.
+    """
     texts: dict[str, str] = {}
     problems: dict[str, str] = {}
     for field in fields:
         try:
-            texts[field.name] = render(field, data, fetch)
+            text = render(field, data, fetch)
+            if limit is not None and len(text) > limit:
+                raise ItemError(f"The text has {len(text)} characters; the limit is {limit}", "(max_text_chars).")
+            texts[field.name] = text
         except ItemError as error:
             problems[field.name] = str(error)
     return texts, problems

@@ -70,10 +70,11 @@ def read(model: type[Model], settings: Settings) -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        wrong = "; ".join(
-            f"'{'.'.join(map(str, one['loc']))}': {one['msg'][:1].lower()}{one['msg'][1:]}" for one in error.errors()
-        )
-        raise RequestError(f"The body is not as expected: {wrong}.", "/openapi.json describes every route.") from None
+        wrong: dict[str, list[str]] = {}
+        for one in error.errors():  # a field that may be of two types has an error for each
+            wrong.setdefault(str(one["loc"][0]), []).append(one["msg"][:1].lower() + one["msg"][1:])
+        told = "; ".join(f"'{name}': {' or '.join(reasons)}" for name, reasons in wrong.items())
+        raise RequestError(f"The body is not as expected: {told}.", "/openapi.json describes every route.") from None
 
 
 def _deeper_than(value: Any, limit: int) -> bool:
