@@ -42,7 +42,7 @@ class LabelLoop(LabelStudioMLBase):  # type: ignore[misc]  # the package is inst
         Raises:
             QueueDownError, NoWorkerError: nobody can answer now.
         """
-        return _backend().predict(self._connection(), tasks, self.label_config)[1]
+        return _backend().predict(self._connection(), tasks, self.label_config, context)[1]
 
     def fit(self, event: str, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Stores the event before it returns; learning follows by itself.

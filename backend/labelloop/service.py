@@ -18,6 +18,7 @@ from labelloop.learning.versions import version_for
 from labelloop.scoring import push
 from labelloop.scoring.queues import Scoring
 from labelloop.settings import Settings
+from labelloop.studio.context import selected_texts
 from labelloop.studio.render import render_all
 from labelloop.studio.results import prediction, validate
 from labelloop.words import Answer, Bundle, fields_of
@@ -95,12 +96,13 @@ class Backend:
         return version
 
     def predict(
-        self, connection: Connection, tasks: Sequence[Any], label_config: str | None
+        self, connection: Connection, tasks: Sequence[Any], label_config: str | None, context: Any = None
     ) -> tuple[Version, list[Json]]:
         """The version and, per task in order, a prediction or ``{"error": why there is none}``.
 
         One task waits at most ``interactive_wait_s``, several at most ``batch_wait_s``; what is late is answered from
         the cache the next time. The version is that of the last /setup unless the config has changed since.
+        ``context``: of an interactive call on one task; the passage selected in it is read in place of the whole.
 
         Raises:
             RequestError: there is no label config yet.
@@ -118,9 +120,9 @@ class Backend:
             if not config:
                 raise RequestError("This connection has no label config yet.", "Call /setup, or send 'label_config'.")
             version = self.setup(connection, config)
-        return version, self._predict(tasks, version)
+        return version, self._predict(tasks, version, context)
 
-    def _predict(self, tasks: Sequence[Any], version: Version) -> list[Json]:
+    def _predict(self, tasks: Sequence[Any], version: Version, context: Any) -> list[Json]:
         results: list[Json] = [{} for _ in tasks]
         rendered: dict[int, dict[str, str]] = {}
         for index, task in enumerate(tasks):
@@ -132,6 +134,8 @@ class Backend:
         if not rendered:
             return results
         single = len(tasks) == 1
+        if single and context:
+            rendered[0] |= selected_texts(context, version.bundle.fields, tasks[0]["data"])
         wait = self.settings.interactive_wait_s if single else self.settings.batch_wait_s
         may_wait = self.waiting.acquire(blocking=False)
         try:

@@ -293,3 +293,16 @@ def test_limits_on_size_depth_and_number_are_told(web: Web) -> None:
     answer = limited.post("/predict", {"tasks": [{"data": deep}]})
     assert answer.status_code == 400 and "64 levels" in answer.json["error"]
     close(limited)
+
+
+def test_an_interactive_call_reads_the_selected_passage(web: Web) -> None:
+    web.setup()
+    text = PARCEL["text"] + " " + PASSWORD["text"]
+    region = {"to_name": "text", "from_name": "span", "type": "labels", "value": {"text": PASSWORD["text"]}}
+    body = {"tasks": [{"id": 1, "data": {"text": text}}], "project": web.project, "label_config": CHOICES}
+    selected = web.post("/predict", {**body, "params": {"context": {"result": [region]}}}).json["results"][0]
+    alone = web.predict(PASSWORD).json["results"][0]
+    assert selected["result"][0]["value"] == {"choices": ["Account"]}
+    assert selected["score"] == alone["score"]
+    broken = web.post("/predict", {**body, "params": {"context": {"result": [5, {"value": 3}]}}})
+    assert broken.status_code == 200 and broken.json["results"][0]["result"]

@@ -200,6 +200,7 @@ def running(redis: RedisBytes) -> list[dict[str, Any]]:
     found = [read(redis, int(member)) for member in sorted(redis.smembers(wire.PUSHES), key=int)]
     return [
         {name: value for name, value in asdict(one).items() if name not in {"reasons", "finished"}}
+        | {"eta_s": one.eta_s}
         for one in found
         if one is not None and one.running
     ]

@@ -60,7 +60,8 @@ def predict(key: str | None) -> Response:
     """One prediction a task, in order. A task without one gets ``{"error": ...}``, which Label Studio skips."""
     body = read(PredictBody, backend().settings)
     whose = backend().connection(key, None if body.project is None else project_of(body.project))
-    version, results = backend().predict(whose, body.tasks, body.label_config)
+    context = (body.params or {}).get("context")
+    version, results = backend().predict(whose, body.tasks, body.label_config, context)
     return jsonify({"results": results, "model_version": version.name})
 
 
