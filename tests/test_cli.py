@@ -120,6 +120,19 @@ def test_doctor_says_what_is_missing_and_what_to_do(files: Path) -> None:
     assert "All is well." in healthy.stdout
 
 
+def test_up_says_at_once_that_its_port_is_taken(files: Path) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = run(files, "up", "--port", str(port))
+    assert done.returncode == 1
+    assert f"Port {port}" in done.stderr and "LABELLOOP_PORT" in done.stderr
+    assert not (files / "data" / "log").exists()
+
+
 def test_up_runs_everything_and_a_signal_stops_all(files: Path) -> None:
     import signal
     import socket

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
-import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -121,24 +120,14 @@ def _redis(settings: Settings) -> Iterator[Finding]:
 
 
 def _web(settings: Settings) -> Iterator[Finding]:
-    from labelloop.up import web_answers
+    from labelloop.up import port_problem, web_answers
 
     if web_answers(settings):
         yield Finding("web", "ok", f"LabelLoop answers on port {settings.port}")
-        return
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            yield Finding(
-                "web",
-                "bad",
-                f"port {settings.port} on {settings.host}: {error.strerror}",
-                "Set LABELLOOP_PORT and HOST.",
-            )
-            return
-    yield Finding("web", "ok", f"port {settings.port} is free; `labelloop up` will listen there")
+    elif problem := port_problem(settings):
+        yield Finding("web", "bad", f"port {settings.port} on {settings.host}: {problem}", "Set LABELLOOP_PORT, _HOST.")
+    else:
+        yield Finding("web", "ok", f"port {settings.port} is free; `labelloop up` will listen there")
 
 
 def _model(settings: Settings) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Callable
 
@@ -27,6 +28,17 @@ def web_answers(settings: Settings) -> bool:
         return False
 
 
+def port_problem(settings: Settings) -> str:
+    """Why the web process cannot listen where it should; empty where it can."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            return error.strerror or str(error)
+    return ""
+
+
 def add_services(
     supervisor: Supervisor, settings: Settings, report: Callable[[str], None] = lambda _: None
 ) -> Settings:
@@ -38,6 +50,12 @@ def add_services(
     from labelloop.scoring.embedded import EmbeddedRedis
     from labelloop.scoring.queues import workers_alive
 
+    if problem := port_problem(settings):
+        owner = "another LabelLoop" if web_answers(settings) else "another program"
+        raise LabelLoopError(
+            f"Port {settings.port} on {settings.host} cannot be used ({problem}): {owner} may have it.",
+            "Stop it, or set LABELLOOP_PORT to a free port.",
+        )
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     store = Store(settings.store_url)
     store.migrate()
@@ -53,10 +71,6 @@ def add_services(
     settings = pin(settings)
     environment = settings.environment()
     report("starting the web process")
-    if web_answers(settings):
-        raise LabelLoopError(
-            f"Port {settings.port} is taken by another LabelLoop.", "Stop it, or set LABELLOOP_PORT to a free port."
-        )
     supervisor.add("web", command("serve"), environment, ready=lambda: web_answers(settings), ready_s=60)
     report("starting the worker (it loads the model)")
     supervisor.add(
