@@ -1,16 +1,14 @@
 """Whether any task is lost or answered twice differently when the worker, Redis or the web process is killed.
 
-    python benchmarks/chaos.py [--clients 20] [--requests 6]
+    python benchmarks/chaos.py
 
-Takes two minutes. Starts everything as `labelloop up` does, in a temporary folder,
-and lets 20 clients ask for predictions while the processes are killed (SIGKILL) one after the other. A client repeats
-what was not answered. Writes benchmarks/results/chaos.json and chaos.md; exits 1 if a task was lost or answered
-differently, a webhook was not stored exactly once, or a status other than 200 and 503 came.
+Takes two to three minutes. Starts everything as `labelloop up` does, in a temporary folder, and kills the processes
+(SIGKILL) while 20 clients ask for predictions and repeat what was not answered. Writes benchmarks/results/chaos.json
+and chaos.md; exits 1 if a task was lost or answered differently, or a webhook was not stored exactly once.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -21,7 +19,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import pairwise
@@ -38,14 +36,12 @@ from labelloop.settings import Settings
 from labelloop.up import add_services
 from overhead import CONFIG, RESULTS, make_texts
 
-PROJECT = {"id": 1, "created_at": "2023-11-14T22:13:20Z"}
-TASKS = 5  # a request
+CLIENTS, REQUESTS, TASKS = 20, 6, 5  # requests of a client in a scenario, tasks of a request
 DEADLINE_S = 90.0
 LATE_S, REFUSED_S, LONGEST_S = 0.5, 0.1, 2.0  # pauses of a client: answer late, connection refused, at most
-ALLOWED = ("connection error", "status 503", "late", "webhook connection error", "webhook status 503")
+ALLOWED = {"connection error", "status 503", "late", "webhook connection error", "webhook status 503"}
 TOLERANCE = 1.5e-4  # scores have four decimals, and a text scored in another batch may be rounded the other way
 
-Answer = tuple[str, float]  # choice, score
 Kill = tuple[str, float, Callable[[], int]]  # what, after which part of the answers, process id
 
 
@@ -54,13 +50,16 @@ class Load:
 
     def __init__(self, url: str, texts: Sequence[str]) -> None:
         self.url, self.texts = url, texts
-        self.answers: dict[str, Answer] = {}
+        self.answers: dict[str, tuple[str, float]] = {}  # text -> choice, score
         self.moments: list[float] = []
         self.retries: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._deadline = time.monotonic() + DEADLINE_S
 
-    def _post(self, http: httpx.Client, route: str, body: Any, kind: str = "") -> Any:
+    def start(self, pool: ThreadPoolExecutor) -> list[Future[None]]:
+        return [pool.submit(self._client, self.texts[number::CLIENTS]) for number in range(CLIENTS)]
+
+    def _post(self, http: httpx.Client, route: str, body: Any, whose: str = "") -> Any:
         """The answer's JSON; None where the request has to be repeated. Has paused then."""
         try:
             answer = http.post(self.url + route, json=body)
@@ -71,199 +70,168 @@ class Load:
                 return answer.json()
             trouble, pause = f"status {answer.status_code}", float(answer.headers.get("Retry-After", LONGEST_S))
         with self._lock:
-            self.retries[kind + trouble] += 1
+            self.retries[whose + trouble] += 1
         time.sleep(min(pause, LONGEST_S))
         return None
 
-    def ask(self, texts: Sequence[str]) -> dict[str, Answer]:
-        """Asks for ``texts`` until each has its prediction, or the deadline has passed."""
-        found: dict[str, Answer] = {}
+    def _client(self, texts: Sequence[str]) -> None:
         with httpx.Client(timeout=60, trust_env=False) as http:
-            while (left := [text for text in texts if text not in found]) and time.monotonic() < self._deadline:
-                body = {"tasks": [{"id": place, "data": {"text": text}} for place, text in enumerate(left)]}
-                reply = self._post(http, "/predict", {**body, "project": "1.1700000000", "label_config": CONFIG})
-                if reply is None:
-                    continue
-                for text, one in zip(left, reply["results"], strict=True):
-                    if "error" not in one:
-                        found[text] = (one["result"][0]["value"]["choices"][0], one["score"])
-                if late := len(left) - sum(text in found for text in left):
-                    with self._lock:
-                        self.retries["late"] += late
-                    time.sleep(LATE_S)
-                with self._lock:
-                    self.moments += [time.monotonic()] * (len(left) - late)
-        return found
+            for start in range(0, len(texts), TASKS):
+                left = list(texts[start : start + TASKS])
+                while left and time.monotonic() < self._deadline:
+                    left = self._ask(http, left)
 
-    def client(self, texts: Sequence[str]) -> None:
-        for start in range(0, len(texts), TASKS):
-            found = self.ask(texts[start : start + TASKS])
-            with self._lock:
-                self.answers.update(found)
+    def _ask(self, http: httpx.Client, texts: list[str]) -> list[str]:
+        """Asks once; returns what is still to be asked."""
+        tasks = [{"id": place, "data": {"text": text}} for place, text in enumerate(texts)]
+        body = {"tasks": tasks, "project": "1.1700000000", "label_config": CONFIG}
+        if (reply := self._post(http, "/predict", body)) is None:
+            return texts
+        results = dict(zip(texts, reply["results"], strict=True))
+        late = [text for text, one in results.items() if "error" in one]
+        with self._lock:
+            for text in results.keys() - late:
+                choices = results[text]["result"][0]["value"]["choices"]
+                self.answers[text] = (choices[0], results[text]["score"])
+                self.moments.append(time.monotonic())
+            if late:
+                self.retries["late"] += len(late)
+        if late:
+            time.sleep(LATE_S)
+        return late
 
     def webhook(self, number: int) -> None:
         """Posts an annotation until it is accepted."""
+        project = {"id": 1, "created_at": "2023-11-14T22:13:20Z"}
         annotation = {"id": number, "task": number, "result": []}
-        body = {"action": "ANNOTATION_CREATED", "annotation": annotation, "project": PROJECT}
+        body = {"action": "ANNOTATION_CREATED", "annotation": annotation, "project": project}
         with httpx.Client(timeout=10, trust_env=False) as http:
             while self._post(http, "/webhook", body, "webhook ") is None and time.monotonic() < self._deadline:
                 continue
 
-    def all_again(self, pool: ThreadPoolExecutor) -> dict[str, Answer]:
-        self._deadline = time.monotonic() + DEADLINE_S
-        parts = [self.texts[start : start + TASKS] for start in range(0, len(self.texts), TASKS)]
-        return {text: answer for found in pool.map(self.ask, parts) for text, answer in found.items()}
 
-
-class Chaos:
-    """The services, the load, and the kills."""
-
-    def __init__(self, supervisor: Supervisor, settings: Settings, options: argparse.Namespace) -> None:
-        self.supervisor, self.settings, self.options = supervisor, settings, options
-        self.store = Store(settings.store_url)
-        key = self.store.new_key()
-        connection = self.store.connection_of_key(key)
-        assert connection is not None
-        self.connection_id, self.webhooks = connection.id, 0
-        self.url = f"http://127.0.0.1:{settings.port}/k/{key}"
-        setup = {"project": "1.1700000000", "schema": CONFIG}
-        httpx.post(f"{self.url}/setup", json=setup, timeout=60, trust_env=False).raise_for_status()
-
-    def pid(self, name: str) -> int:
-        return dict(self.supervisor.pids())[name]
-
-    def web_child(self) -> int:
-        """Gunicorn's worker process."""
-        master = self.pid("web")
-        return int((Path("/proc") / str(master) / "task" / str(master) / "children").read_text().split()[0])
-
-    def scenario(self, title: str, kills: Sequence[Kill]) -> dict[str, Any]:
-        each = TASKS * self.options.requests
-        texts = [f"{title}: {text}" for text in make_texts(each * self.options.clients, seed=len(title))]
-        load, killed, before = Load(self.url, texts), list[tuple[str, float]](), self.webhooks
-        with ThreadPoolExecutor(self.options.clients + len(kills)) as pool:
-            clients = [pool.submit(load.client, texts[start : start + each]) for start in range(0, len(texts), each)]
-            while not all(one.done() for one in clients) or len(killed) < len(kills):
-                if len(killed) < len(kills):
-                    what, part, pid = kills[len(killed)]
-                    if len(load.moments) >= part * len(texts):
-                        os.kill(pid(), signal.SIGKILL)
-                        killed.append((what, time.monotonic()))
-                        clients.append(pool.submit(load.webhook, self.webhooks))
-                        self.webhooks += 1
-                    elif all(one.done() for one in clients):
-                        break
-                self.supervisor.check()
-                time.sleep(0.02)
-            for one in clients:
+def scenario(
+    title: str, kills: Sequence[Kill], supervisor: Supervisor, settings: Settings, store: Store, key: str
+) -> dict[str, Any]:
+    url = f"http://127.0.0.1:{settings.port}/k/{key}"
+    texts = [f"{title}: {text}" for text in make_texts(CLIENTS * REQUESTS * TASKS, seed=len(title))]
+    load, killed = Load(url, texts), list[tuple[str, float, int]]()
+    with ThreadPoolExecutor(CLIENTS + len(kills)) as pool:
+        running = load.start(pool)
+        while not all(one.done() for one in running):
+            if len(killed) < len(kills):
+                what, part, pid = kills[len(killed)]
+                if len(load.answers) >= part * len(texts):
+                    os.kill(pid(), signal.SIGKILL)
+                    killed.append((what, time.monotonic(), time.time_ns()))  # the last one names the webhook
+                    running.append(pool.submit(load.webhook, killed[-1][2]))
+            supervisor.check()
+            time.sleep(0.02)
+        for one in running:
+            one.result()
+        redis, others = wire.connect(settings.redis_url), list[Load]()
+        for _ in ("from the cache", "computed anew"):
+            others.append(Load(url, texts))
+            for one in others[-1].start(pool):
                 one.result()
-            moments, retries = list(load.moments), dict(sorted(load.retries.items()))
-            again = load.all_again(pool)
-            redis = wire.connect(self.settings.redis_url)
             redis.delete(*redis.scan_iter("labelloop:answer:*", count=5000))
-            redis.close()
-            anew = load.all_again(pool)
-        first, stored = load.answers, [one[2]["annotations"][0]["id"] for one in self.store.events(self.connection_id)]
-        shared = [(first[text], other[text]) for other in (again, anew) for text in first.keys() & other.keys()]
-        return {
-            "scenario": title,
-            "sent": len(texts),
-            "answered": min(len(first), len(again), len(anew)),
-            "other_choice": sum(one[0] != other[0] for one, other in shared),
-            "score_difference": max(abs(one[1] - other[1]) for one, other in shared),
-            "retries": retries,
-            "kills": [
-                _gap(what, at, moments) | {"stored": stored.count(n)} for n, (what, at) in enumerate(killed, before)
-            ],
-            "kills_planned": len(kills),
-        }
-
-
-def _gap(what: str, at: float, moments: Sequence[float]) -> dict[str, Any]:
-    """Seconds from a kill to the next answer, and the longest time without one from the kill to the last answer."""
-    after = [at, *sorted(moment for moment in moments if moment > at)]
-    gaps = [later - earlier for earlier, later in pairwise(after)] or [float("nan")]
-    return {"killed": what, "next_answer_s": gaps[0], "longest_gap_s": max(gaps)}
-
-
-def good(one: dict[str, Any]) -> bool:
-    return (
-        one["answered"] == one["sent"]
-        and one["other_choice"] == 0
-        and one["score_difference"] <= TOLERANCE
-        and [kill["stored"] for kill in one["kills"]] == [1] * one["kills_planned"]
-        and set(one["retries"]) <= set(ALLOWED)
-    )
+        redis.close()
+    first = load.answers
+    pairs = [(first[text], other.answers[text]) for other in others for text in first.keys() & other.answers]
+    connection = store.connection_of_key(key)
+    assert connection is not None
+    stored = [body["annotations"][0]["id"] for _, _, body in store.events(connection.id)]
+    report: dict[str, Any] = {
+        "scenario": title,
+        "sent": len(texts),
+        "answered": min(len(one.answers) for one in (load, *others)),
+        "other_choice": sum(one[0] != other[0] for one, other in pairs),
+        "score_difference": max(abs(one[1] - other[1]) for one, other in pairs) if pairs else 0.0,
+        "retries": dict(sorted(load.retries.items())),
+        "kills": [],
+    }
+    ends = [at for _, at, _ in killed[1:]] + [float("inf")]
+    for (what, at, number), end in zip(killed, ends, strict=True):
+        after = [at, *sorted(moment for moment in load.moments if at < moment <= end)]
+        gaps = [later - earlier for earlier, later in pairwise(after)] or [float("inf")]
+        times = {"next_answer_s": gaps[0], "longest_gap_s": max(gaps)}
+        report["kills"].append({"killed": what, **times, "webhook_stored": stored.count(number)})
+    right = report["answered"] == len(texts) and not report["other_choice"] and set(load.retries) <= ALLOWED
+    webhooks = [kill["webhook_stored"] for kill in report["kills"]] == [1] * len(kills)
+    return {**report, "good": right and webhooks and report["score_difference"] <= TOLERANCE}
 
 
 def markdown(report: dict[str, Any]) -> str:
-    options, versions = report["options"], ", ".join(f"{name} {number}" for name, number in report["versions"].items())
+    head = (
+        "`{command}`, {date}, {machine}, {versions}. Load {load[0]:.1f} before, {load[1]:.1f} after; {seconds:.0f} s.\n"
+    )
     lines = [
         "# Kills in the middle of the work\n",
-        f"`{report['command']}`, {report['date']}, {report['machine']}, {versions}. Load {report['load_before']:.1f} "
-        f"before, {report['load_after']:.1f} after; {report['seconds']:.0f} s in all.\n",
-        f"{options['clients']} clients, each with {options['requests']} requests of {TASKS} different texts a scenario. "
-        "A client asks again for what is not answered: connection error, 503, a task that is late (counted each time). "
-        "In the end every task is asked twice more, the second time with an emptied cache: the choice has to be the "
-        f"same and the score within {TOLERANCE} (a text scored in another batch differs in its last digits).\n",
-        "| killed | tasks sent | answered | other choice | largest difference of a score | asked again for | good |",
+        head.format_map(report),
+        f"{CLIENTS} clients, each with {REQUESTS} requests of {TASKS} different texts a scenario. A client asks again "
+        "for what is not answered: connection error, 503, a task that is late (counted each time). At the end each "
+        "task is asked twice more, the second time with an emptied cache: the same choice, and the score within one of "
+        "its last decimals.\n",
+        "| killed | tasks sent | answered | other choice | largest difference of a score | asked again | good |",
         "|---|---|---|---|---|---|---|",
     ]
     for one in report["scenarios"]:
-        counts = f"{one['sent']} | {one['answered']} | {one['other_choice']} | {one['score_difference']:.1e}"
         again = ", ".join(f"{kind}: {count}" for kind, count in one["retries"].items())
-        lines.append(f"| {one['scenario']} | {counts} | {again} | {'yes' if good(one) else 'NO'} |")
+        row = "| {scenario} | {sent} | {answered} | {other_choice} | {score_difference:.4f} |".format_map(one)
+        lines.append(f"{row} {again} | {'yes' if one['good'] else 'NO'} |")
     lines += [
-        "\nThe next answer may have been on its way. The webhook is posted right after the kill, until accepted.\n",
+        "\nThe next answer may have been on its way. A webhook is posted right after the kill, until accepted.\n",
         "| killed | next answer after, s | longest time without an answer, s | webhook stored, times |",
         "|---|---|---|---|",
     ]
-    for kill in (kill for one in report["scenarios"] for kill in one["kills"]):
-        times = f"{kill['next_answer_s']:.2f} | {kill['longest_gap_s']:.2f}"
-        lines.append(f"| {kill['killed']} | {times} | {kill['stored']} |")
+    row = "| {killed} | {next_answer_s:.2f} | {longest_gap_s:.2f} | {webhook_stored} |"
+    lines += [row.format_map(kill) for one in report["scenarios"] for kill in one["kills"]]
     return "\n".join([*lines, ""])
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--clients", type=int, default=20)
-    parser.add_argument("--requests", type=int, default=6, help="of each client, a scenario")
-    options = parser.parse_args()
-    began, clock, load_before = datetime.now(UTC), time.monotonic(), os.getloadavg()[0]
-    scenarios = []
+    began, clock, load_before, scenarios = datetime.now(UTC), time.monotonic(), os.getloadavg()[0], []
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(data_dir=Path(folder) / "data", port=free_port(), redis_url="", database_url="")
         with Supervisor(settings.data_dir / "log", restarts=10, report=print) as supervisor:
-            settings = add_services(supervisor, settings, report=lambda line: print(line, "...", flush=True))
-            chaos = Chaos(supervisor, settings, options)
-            plan: dict[str, list[Kill]] = {
-                "worker": [("worker", 1 / 3, lambda: chaos.pid("worker"))],
-                "Redis": [("Redis", 1 / 3, lambda: chaos.pid("redis"))],
-                "web": [
-                    ("web: gunicorn's worker", 1 / 3, chaos.web_child),
-                    ("web: gunicorn's master", 2 / 3, lambda: chaos.pid("web")),
-                ],
-            }
-            for title, kills in plan.items():
-                scenarios.append(chaos.scenario(title, kills))
-                print(json.dumps(scenarios[-1]), flush=True)
-            chaos.store.close()
+            settings = add_services(supervisor, settings, report=print)
+            store = Store(settings.store_url)
+            key = store.new_key()
+            setup = {"project": "1.1700000000", "schema": CONFIG}
+            url = f"http://127.0.0.1:{settings.port}/k/{key}/setup"
+            httpx.post(url, json=setup, timeout=60, trust_env=False).raise_for_status()
+
+            def pid(name: str) -> int:
+                return dict(supervisor.pids())[name]
+
+            def web_child() -> int:
+                return int(Path(f"/proc/{pid('web')}/task/{pid('web')}/children").read_text().split()[0])
+
+            web: list[Kill] = [
+                ("gunicorn's worker", 1 / 3, web_child),
+                ("gunicorn's master", 2 / 3, lambda: pid("web")),
+            ]
+            for title, kills in {
+                "worker": [("worker", 1 / 3, lambda: pid("worker"))],
+                "Redis": [("Redis", 1 / 3, lambda: pid("redis"))],
+                "web": web,
+            }.items():
+                scenarios.append(scenario(title, kills, supervisor, settings, store, key))
+            store.close()
+    names = ("redis", "rq", "gunicorn", "torch")
     report = {
-        "command": " ".join(["python", "benchmarks/chaos.py", *sys.argv[1:]]),
+        "command": "python benchmarks/chaos.py",
         "date": began.isoformat(timespec="seconds"),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "load_before": load_before,
-        "load_after": os.getloadavg()[0],
+        "versions": ", ".join([f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in names)]),
+        "load": [load_before, os.getloadavg()[0]],
         "seconds": time.monotonic() - clock,
-        "versions": {"python": platform.python_version(), **{n: version(n) for n in ("redis", "rq", "gunicorn")}},
-        "options": vars(options),
         "scenarios": scenarios,
     }
-    RESULTS.mkdir(exist_ok=True)
     (RESULTS / "chaos.json").write_text(json.dumps(report, indent=1) + "\n")
     (RESULTS / "chaos.md").write_text(markdown(report))
     print(markdown(report))
-    return 0 if all(map(good, scenarios)) else 1
+    return 0 if all(one["good"] for one in scenarios) else 1
 
 
 if __name__ == "__main__":
