@@ -58,3 +58,10 @@ class LabelLoop(LabelStudioMLBase):  # type: ignore[misc]  # the package is inst
         if not project.isdigit():
             raise RequestError("The call names no project.", "Label Studio sends one with every call.")
         return _backend().project_connection(int(project), 0)
+
+
+def create_app() -> Any:
+    """The package's Flask app around this model: all that a ``_wsgi.py`` needs."""
+    from label_studio_ml.api import init_app
+
+    return init_app(model_class=LabelLoop)

@@ -1,5 +1,3 @@
-from label_studio_ml.api import init_app
+from labelloop.label_studio_ml import create_app
 
-from labelloop.label_studio_ml import LabelLoop
-
-app = init_app(model_class=LabelLoop)
+app = create_app()

@@ -269,7 +269,7 @@ class HalfOpen(LabelStudioServer):
         return super()._public_environ() | {"SSRF_PROTECTION_ENABLED": "true"}
 
 
-def test_a_label_studio_that_refuses_private_addresses(house: House, tmp_path: Path) -> None:
+def test_traps_2_and_3_a_label_studio_that_refuses_private_addresses(house: House, tmp_path: Path) -> None:
     with HalfOpen(tmp_path / "half-open") as server:
         house.server = server
         body = {"title": "Guarded", "label_config": CONFIG}

@@ -23,7 +23,7 @@ def _works(server: LabelStudioServer) -> bool:
     return answer.status_code == 200
 
 
-def test_second_start_keeps_port_password_and_token(tmp_path: Path) -> None:
+def test_trap_13_second_start_keeps_port_password_and_token(tmp_path: Path) -> None:
     first = LabelStudioServer(tmp_path / "studio")
     with first:
         assert _works(first)

@@ -130,7 +130,7 @@ def test_trap_4_a_submit_is_not_held_up_while_the_worker_is_busy(
         assert all(answer is not None for answer in waiting.result())
 
 
-def test_trap_6_a_skipped_task_is_stored_as_skipped(running: Running, connected: tuple[Any, Connected]) -> None:
+def test_trap_5_a_skipped_task_is_stored_as_skipped(running: Running, connected: tuple[Any, Connected]) -> None:
     made, connection = connected
     running.preannotate(connection)
     task = made.tasks()[0]
@@ -216,7 +216,7 @@ def test_new_tasks_are_pre_annotated_without_being_asked(running: Running, conne
     assert [[version for version, _ in held] for held in answers_of(made)] == [[connection.version.name]] * 7
 
 
-def test_an_unknown_label_in_the_projects_config_never_comes_from_us(
+def test_trap_6_no_label_that_the_config_lacks_ever_comes_from_us(
     running: Running, connected: tuple[Any, Connected]
 ) -> None:
     made, connection = connected

@@ -53,3 +53,13 @@ def test_a_bad_task_is_skipped_and_events_are_stored(model: Any, web: Web) -> No
     connection = web.store.connection_of_project(9, 0)
     assert connection is not None
     assert [action for _, action, _ in web.store.events(connection.id)] == ["ANNOTATION_CREATED"]
+
+
+def test_the_shipped_wsgi_file_serves_the_model(model: Any) -> None:
+    import runpy
+
+    app = runpy.run_path(str(Path(__file__).parents[2] / "docker" / "label-studio-ml" / "_wsgi.py"))["app"]
+    if isinstance(app, dict):  # the stand-in
+        assert app["model_class"] is model
+    else:
+        assert app.test_client().get("/health").status_code == 200

@@ -24,6 +24,7 @@ def describe(store: Store, one: Connection) -> dict[str, Any]:
         "server": one.server_url,
         "push": bool(one.token and one.server_url),
         "version": version.name if version else None,
+        "versions": [known.name for known in store.versions(one.id)],
         "fields": [
             {"name": plan.field.name, "tag": plan.field.tag, "kind": plan.field.kind, "engine": plan.engine,
              "model": plan.model, "labels": len(plan.field.labels)}
