@@ -122,6 +122,8 @@ def _label_the_first_task(page: Any, studio: LabelStudioServer, store: Store) ->
         one["predictions"][0]["score"] for one in read_tasks(studio, project_id)
     ), "the least certain task comes first"
     wanted = {choice for region in task["predictions"][0]["result"] for choice in region["value"].get("choices", [])}
+    for name in wanted:  # the editor ticks them one after the other
+        page.locator(f'input[type=checkbox][name="{name}"]:checked').wait_for(state="attached")
     ticked = {box.get_attribute("name") for box in page.locator("input[type=checkbox]:checked").all()}
     assert ticked == wanted
     page.get_by_test_id("bottombar-submit-button").click()
