@@ -102,9 +102,13 @@ def read_schema(path: Path) -> Schema:
         schema = read_config(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}.") from None
+    return _fillable(schema, str(path))
+
+
+def _fillable(schema: Schema, what: str) -> Schema:
     if not schema.fields:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in schema.skipped.items()) or "it has no control tags"
-        raise ConfigError(f"{path} has no control that LabelLoop can fill: {reasons}.")
+        raise ConfigError(f"{what} has no control that LabelLoop can fill: {reasons}.")
     return schema
 
 
@@ -133,30 +137,23 @@ def sample_file(path: Path, config: Path, count: int) -> tuple[Schema, list[dict
     return schema, random.Random(_SEED).sample(tasks, min(count, len(tasks))), len(tasks)
 
 
-def sample_project(
-    settings: Settings, project: str, url: str, token: str, count: int
-) -> tuple[Schema, list[dict[str, Any]], int]:
+def sample_project(project: str, url: str, token: str, count: int) -> tuple[Schema, list[dict[str, Any]], int]:
     """The same of a project in Label Studio, which is only read.
 
     Raises:
-        RequestError: no address or token is given or configured, or the project has no tasks.
+        RequestError: the project has no tasks.
+        ConfigError: it has no control that LabelLoop can fill.
         StudioError: Label Studio refuses or does not answer.
     """
     from labelloop.studio.client import StudioClient
 
-    url, token = url or settings.label_studio_url, token or settings.label_studio_token.get_secret_value()
-    if not url or not token:
-        raise RequestError("Which Label Studio?", "Give --url http://localhost:8080 --token <personal access token>.")
     with StudioClient(url, token) as studio:
         found = studio.project(project)
         tasks = list(studio.sample_tasks(found.id, count, _SEED))
     schema = read_config(found.label_config)
     if not tasks:
         raise RequestError(f"The project '{found.title}' has no tasks yet.", "Import some, then try again.")
-    if not schema.fields:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in schema.skipped.items()) or "it has no control tags"
-        raise ConfigError(f"The project '{found.title}' has no control that LabelLoop can fill: {reasons}.")
-    return schema, tasks, found.task_count
+    return _fillable(schema, f"The project '{found.title}'"), tasks, found.task_count
 
 
 def predict(
@@ -167,7 +164,7 @@ def predict(
 ) -> Predicted:
     """Answers every field of every task in this process; ``progress`` hears how many more tasks are done.
 
-    The label priors come from a random sample of these tasks, as they come from the project's when one is connected.
+    The bundle is calibrated with a random sample of these tasks, as with the project's when one is connected.
     """
     from labelloop.tasks import answer, calibrate, make_bundle
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from labelloop.demo.label_studio import LabelStudioServer
-from labelloop.errors import StudioError
+from labelloop.errors import RequestError, StudioError
+from labelloop.offline import sample_project
 from labelloop.studio import client as client_module
 from labelloop.studio.client import StudioClient
 
@@ -184,3 +185,14 @@ def test_a_backend_that_does_not_answer(studio: StudioClient, project: MakeProje
         studio.add_backend(made.id, "http://127.0.0.1:9/k/s3cr3t", "v1")
     assert "s3cr3t" not in str(caught.value)
     assert studio.backends(made.id) == []
+
+
+def test_a_dry_run_reads_a_sample_and_writes_nothing(label_studio: LabelStudioServer, project: MakeProject) -> None:
+    made = project(FLAT, texts(60))
+    schema, sample, total = sample_project(str(made.id), label_studio.url, label_studio.token, 50)
+    assert [field.name for field in schema.fields] == ["c"]
+    assert (len({task["id"] for task in sample}), total) == (50, 60)
+    assert made.predictions() == []
+    assert label_studio.request("GET", f"/api/ml?project={made.id}").json() == []
+    with pytest.raises(RequestError, match="no tasks yet"):
+        sample_project(str(project(FLAT).id), label_studio.url, label_studio.token, 50)

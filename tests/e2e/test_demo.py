@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from labelloop.demo.label_studio import LabelStudioServer
 from labelloop.demo.project import find_or_create, read_tasks
 from labelloop.errors import UnavailableError
 from labelloop.learning.store import Store
+from support.waiting import until
 
 COMMAND = [sys.executable, "-m", "labelloop", "demo"]
 READY = "stops everything; the next start goes on from here"
@@ -31,20 +31,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory, label_studio_executable: st
     return tmp_path_factory.mktemp("demo")
 
 
-def _wait_until(condition: Callable[[], bool], what: str, deadline_s: float = 180.0) -> None:
-    until = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < until, f"not within {deadline_s:.0f} s: {what}"
-        time.sleep(0.1)
-
-
 class Demo:
     """A demo that runs: its process, what it printed, and all processes that it had started when it was ready."""
 
     def __init__(self, process: subprocess.Popen[bytes], output: Path) -> None:
         self.process = process
         self.output = output
-        _wait_until(lambda: READY in self.text() or process.poll() is not None, "the demo is ready")
+        until(lambda: READY in self.text() or process.poll() is not None, 180)
         assert process.poll() is None, self.text()
         self.started = self.children()
 
@@ -131,12 +124,11 @@ def _label_the_first_task(page: Any, studio: LabelStudioServer, store: Store) ->
     def annotations() -> list[dict[str, Any]]:
         return list(studio.request("GET", f"/api/tasks/{task['id']}/annotations").json())
 
-    _wait_until(lambda: len(annotations()) == 1, "the annotation is stored", 30)
+    until(lambda: len(annotations()) == 1, 30)
     assert {region["origin"] for region in annotations()[0]["result"]} == {"prediction"}
     (connection,) = store.connections()
-    _wait_until(
+    until(
         lambda: "ANNOTATION_CREATED" in {action for _, action, _ in store.events(connection.id)},
-        "LabelLoop heard of the annotation",
         30,
     )
 
@@ -146,9 +138,7 @@ def test_a_crashed_process_is_started_again_and_one_that_keeps_crashing_stops_ev
         for crash in range(1, 5):
             os.kill(demo.pid("labelloop", "trainer"), signal.SIGKILL)
             if crash < 4:
-                _wait_until(
-                    lambda crash=crash: demo.text().count("starting it again") == crash, "it is started again", 60
-                )
+                until(lambda crash=crash: demo.text().count("starting it again") == crash, 60)
                 demo.started += demo.children()
         assert demo.ends() == 1
         assert "trainer ended" in demo.text()

@@ -12,7 +12,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from labelloop.cli.shared import app, bar, out
+from labelloop.cli.shared import app, bar, login, out
 from labelloop.errors import RequestError
 from labelloop.settings import get_settings
 
@@ -42,7 +42,7 @@ def try_out(
     if file is not None and config is not None:
         schema, tasks, total = offline.sample_file(file, config, SAMPLE)
     else:
-        schema, tasks, total = offline.sample_project(settings, project, url, token, SAMPLE)
+        schema, tasks, total = offline.sample_project(project, *login(settings, url, token), SAMPLE)
     with bar() as progress:
         shown = progress.add_task("trying", total=len(tasks))
         predicted = offline.predict(tasks, schema, settings, lambda done: progress.advance(shown, done))

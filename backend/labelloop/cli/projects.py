@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from labelloop.cli.shared import ProjectOption, app, bar, err, out, start_log, warn
+from labelloop.cli.shared import ProjectOption, app, bar, err, login, out, start_log, warn
 from labelloop.errors import RequestError, StudioError
 from labelloop.settings import Settings, get_settings
 
@@ -34,13 +34,7 @@ def connect(
 
     settings = get_settings()
     start_log(settings)
-    url, token = url or settings.label_studio_url, token or settings.label_studio_token.get_secret_value()
-    if not url or not token:
-        raise RequestError(
-            f"{'--url' if not url else '--token'} is missing.",
-            "Give both: --url http://localhost:8080 --token <personal access token> "
-            "(in Label Studio: the account menu, Account & Settings, Personal Access Token).",
-        )
+    url, token = login(settings, url, token)
     store = Store(settings.store_url)
     store.migrate()
     connected = run(

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from labelloop.errors import RequestError
 from labelloop.settings import Settings
 
 app = typer.Typer(
@@ -42,6 +43,22 @@ def bar() -> Progress:
         TimeRemainingColumn(),
     )
     return Progress(*columns, console=err, transient=False)
+
+
+def login(settings: Settings, url: str, token: str) -> tuple[str, str]:
+    """(address, token) of Label Studio: as given, else as configured.
+
+    Raises:
+        RequestError: one of them is neither.
+    """
+    url, token = url or settings.label_studio_url, token or settings.label_studio_token.get_secret_value()
+    if not url or not token:
+        raise RequestError(
+            f"{'--url' if not url else '--token'} is missing.",
+            "Give both: --url http://localhost:8080 --token <personal access token> "
+            "(in Label Studio: the account menu, Account & Settings, Personal Access Token).",
+        )
+    return url, token
 
 
 def start_log(settings: Settings) -> None:
