@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar, cast
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -82,11 +82,16 @@ class Constants(Strict):
     several_own: float = Field(ge=0)
 
 
-class Prompt(Strict):
-    """One prompt file of the classification task; ``digest`` is the SHA-256 of its bytes, in hex."""
+class PromptFile(Strict):
+    """One prompt file; a task kind's own model adds its keys. ``digest`` is the SHA-256 of its bytes, in hex."""
 
     name: str
     digest: str
+
+
+class Prompt(PromptFile):
+    """A prompt file of the classification task."""
+
     templates: Templates
     described: Templates
     asked: Templates
@@ -104,11 +109,20 @@ class Prompt(Strict):
         return self
 
 
+File = TypeVar("File", bound=PromptFile)
+
+
 def load_prompt(name: str, prompts_dir: str = "") -> Prompt:
+    """A prompt of the classification task. Raises as ``load_file``."""
+    return load_file(name, prompts_dir, Prompt)
+
+
+def load_file(name: str, prompts_dir: str, model: type[File]) -> File:
     """The prompt called ``name``, for example "classification/v1".
 
     Args:
         prompts_dir: a folder whose <task>/<version>.yaml comes before the shipped one; "" for none.
+        model: what the file must be like: that of its task kind.
 
     Raises:
         SettingsError: there is no such file, or it is not as a prompt must be; the message names the key.
@@ -116,7 +130,7 @@ def load_prompt(name: str, prompts_dir: str = "") -> Prompt:
     if not _NAME.fullmatch(name):
         raise SettingsError(f"{name!r} is no prompt.", 'A prompt is named "<task>/v<number>", like classification/v1.')
     path = _find(name, prompts_dir)
-    return _load(name, path, path.stat().st_mtime_ns)
+    return cast(File, _load(name, path, path.stat().st_mtime_ns, model))
 
 
 def _find(name: str, prompts_dir: str) -> Path:
@@ -135,13 +149,13 @@ def _find(name: str, prompts_dir: str) -> Path:
 
 
 @lru_cache(maxsize=32)
-def _load(name: str, path: Path, _changed: int) -> Prompt:
+def _load(name: str, path: Path, _changed: int, model: type[PromptFile]) -> PromptFile:
     content = path.read_bytes()
     try:
         read: Any = yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         if not isinstance(read, dict):
             raise ValueError("it must be a mapping")
-        return Prompt(**{**read, "name": name, "digest": hashlib.sha256(content).hexdigest()})
+        return model(**{**read, "name": name, "digest": hashlib.sha256(content).hexdigest()})
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
         raise SettingsError(

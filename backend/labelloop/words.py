@@ -1,4 +1,4 @@
-"""The words of the design as types: Label, Source, Field, Answer, FieldPlan, Bundle. Imports nothing of ours."""
+"""The words of the design as types: Label, Source, Field, Span, Answer, FieldPlan, Bundle. Imports nothing of ours."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Source(Word):
     """
 
     name: str
-    tag: Literal["Text", "HyperText", "Paragraphs", "Chat"]
+    tag: Literal["Text", "HyperText", "Paragraphs", "Chat", "List"]
     key: str
     name_key: str = "author"
     text_key: str = "text"
@@ -62,6 +62,10 @@ class Field(Word):
     """One control tag that can be filled.
 
     ``kind``: the task kind, a module in ``tasks/``. ``to_name``: the object that the region names.
+    ``query``: objects that hold the question, the request or the search words that the answer is about, beside those
+    that it is found in (``sources``).
+    ``regions_of``: names of the span fields whose regions this one relates to each other, or describes one by one.
+    ``region_labels``: of these regions, only those with one of these stored labels; none: all.
     ``question``: the words that stand with the control (its header, its title), or "".
     ``ordinal``: the labels are steps of a scale, lowest first (Rating, Number).
     ``nested``: Label Studio stores lists of steps, also for a label of one step (Taxonomy, Choices with allowNested).
@@ -81,6 +85,86 @@ class Field(Word):
     question: str = ""
     dynamic: str = ""
     conditions: tuple[Condition, ...] = ()
+    query: tuple[Source, ...] = ()
+    regions_of: tuple[str, ...] = ()
+    region_labels: tuple[str, ...] = ()
+
+    @property
+    def structured(self) -> bool:
+        """Whether its rendered input is a ``Reading`` rather than one text."""
+        return self.kind in STRUCTURED
+
+
+class Span(Word):
+    """A passage of one object of an item, with a label.
+
+    ``field``: the control that marks it. ``source``: the object's name. ``start``, ``end``: characters (Python string
+    indices, so code points) of the object's plain text as the ``Reading`` has it, end exclusive. ``text``: what stands
+    there. ``score``: the probability in [0, 1] that offsets and label are right. ``id``: of a region that is there
+    already; "" for a new one.
+    """
+
+    field: str
+    source: str
+    start: int
+    end: int
+    text: str
+    label: Path
+    score: float = 1.0
+    id: str = ""
+
+
+class Link(Word):
+    """A relation between two spans. ``label``: "" where the config names no relations. ``direction``: "right" from head
+    to tail, "left" from tail to head, "bi" both. ``score``: the probability that all of it is right."""
+
+    head: Span
+    tail: Span
+    label: str = ""
+    direction: Literal["right", "left", "bi"] = "right"
+    score: float = 1.0
+
+
+class Remark(Word):
+    """What a control of single regions (perRegion) says of one: ``labels``, or the ``texts`` of a TextArea."""
+
+    span: Span
+    labels: tuple[Path, ...] = ()
+    texts: tuple[str, ...] = ()
+    score: float = 1.0
+
+
+class Passage(Word):
+    """The plain text of one object of an item, or of one entry of a List; ``name``: the object's, or the entry's id."""
+
+    name: str
+    text: str
+
+
+class Reading(Word):
+    """What a model reads of an item for a field that needs more than one text.
+
+    ``passages``: of the field's sources, in their order; of a List its entries. ``query``: the text of ``Field.query``.
+    ``given``: regions that are there already (marked by a person, or named by the caller); where there are some, they
+    are related and described, and no others are looked for.
+    """
+
+    passages: tuple[Passage, ...]
+    query: str = ""
+    given: tuple[Span, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to read."""
+        return not any(passage.text.strip() for passage in self.passages)
+
+    def dump(self) -> str:
+        """The rendered input: one string, equal for equal items."""
+        return json.dumps(self.model_dump(), ensure_ascii=False, separators=(",", ":"))
+
+
+STRUCTURED = frozenset({"entities", "relations", "extraction", "comparison", "ranking", "remarks"})
+"""Task kinds whose rendered input is ``Reading.dump()``: ``Reading.model_validate_json`` reads it."""
 
 
 def pose(text: str, labels: tuple[Label, ...]) -> str:
@@ -117,6 +201,9 @@ class Answer(Word):
     """What a model says for one field of one item.
 
     ``labels``: the paths chosen, best first; empty is an answer too when ``multiple``.
+    ``spans``: the passages that it marks; ``links``: the relations that it sees; ``remarks``: what it says of regions;
+    ``texts``: what it writes into a TextArea; none of them is an answer too ("no entity here", "no answer").
+    ``order``: of a Ranker: (bucket, ids of entries from best to worst); the bucket is "" where the config has none.
     ``score``: the probability in [0, 1] that exactly this answer is right.
     ``alternatives``: (path, probability) of every label, best first, at most 10.
     ``reason``: set where there is no answer: why. Then ``labels`` is empty and ``score`` is 0.
@@ -129,6 +216,11 @@ class Answer(Word):
     alternatives: tuple[tuple[Path, float], ...] = ()
     reason: str | None = None
     provenance: dict[str, Any] = {}
+    spans: tuple[Span, ...] = ()
+    links: tuple[Link, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+    texts: tuple[str, ...] = ()
+    order: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 class FieldPlan(Word):
@@ -163,7 +255,13 @@ class Bundle(Word):
         """64 hex characters; equal bundles have equal digests in every process, and in later releases."""
         content = self.model_dump(mode="json")
         for plan in content["plans"]:
-            for younger in ("dynamic", "conditions"):  # than the first digests that were stored
+            for younger in (
+                "dynamic",
+                "conditions",
+                "query",
+                "regions_of",
+                "region_labels",
+            ):  # than the first digests that were stored
                 if not plan["field"][younger]:
                     del plan["field"][younger]
         canonical = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))

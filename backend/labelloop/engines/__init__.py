@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,30 @@ class Engine(Protocol):
 
     def windows(self, texts: Sequence[str]) -> list[int]:
         """Into how many windows each text is cut to be read whole; 1 for a text that fits."""
+        ...
+
+
+class Tokens(NamedTuple):
+    """A text as a model reads it. ``offsets``: (n_tokens, 2) characters of the text, end exclusive, special tokens left
+    out. ``vectors``: (n_tokens, d) what the model's last layer says of each token in its context."""
+
+    offsets: NDArray[np.int32]
+    vectors: Vectors
+
+
+class ContextEngine(Engine, Protocol):
+    """An engine that also tells what each token means in its context: what spans are found with."""
+
+    def tokens(self, texts: Sequence[str]) -> list[Tokens]:
+        """Per text its tokens, in order; every one is read, in windows where the text is long."""
+        ...
+
+
+class SpanEngine(Protocol):
+    """An engine that finds spans by itself (GLiNER)."""
+
+    def spans(self, texts: Sequence[str], labels: Sequence[str]) -> list[list[tuple[int, int, int, float]]]:
+        """Per text (start, end, index into ``labels``, probability) of passages, in characters, end exclusive."""
         ...
 
 

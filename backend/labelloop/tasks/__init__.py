@@ -12,12 +12,12 @@ from labelloop.engines.recent import Recent
 from labelloop.errors import ConfigError, SettingsError
 from labelloop.prompting import Prompt, load_prompt
 from labelloop.settings import Settings
-from labelloop.tasks import calibration, classification, own_labels
+from labelloop.tasks import calibration, classification, own_labels, structured
 from labelloop.tasks.calibration import Prior
 from labelloop.tasks.verbalizers import Verbalization, verbalize
 from labelloop.words import Answer, Bundle, Field, FieldPlan
 
-KINDS = {"classification": "classification/v1"}
+KINDS = {"classification": "classification/v1"} | {name: kind.prompt for name, kind in structured.KINDS.items()}
 """Task kind -> the prompt that new plans use."""
 
 _told: Recent[Hashable, Verbalization] = Recent(256)
@@ -35,17 +35,18 @@ def plan(field: Field, settings: Settings) -> FieldPlan:
     """
     if field.kind not in KINDS:
         raise ConfigError(f"The field {field.name!r} is of kind {field.kind!r}.", f"Served kinds: {', '.join(KINDS)}.")
-    if not field.labels and not field.dynamic:
+    if not field.labels and not field.dynamic and not field.structured:
         raise ConfigError(f"The field {field.name!r} has no labels.", "Give it labels, or remove it.")
-    prompt = load_prompt(KINDS[field.kind], settings.prompts_dir)
+    prompt = structured.prompt_of(field.kind, settings) if field.structured else None
+    told = prompt or load_prompt(KINDS[field.kind], settings.prompts_dir)
     return FieldPlan(
         field=field,
         engine="encoder",
         model=settings.encoder,
         revision=identify(settings.encoder, settings.encoder_revision),
-        prompt=prompt.name,
-        prompt_hash=prompt.digest,
-        calibration={"constants": prompt.constants.model_dump()},
+        prompt=told.name,
+        prompt_hash=told.digest,
+        calibration={"constants": told.constants.model_dump()} if isinstance(told, Prompt) else {},
     )
 
 
@@ -70,7 +71,9 @@ def answer(bundle: Bundle, rendered: Sequence[Mapping[str, str]], settings: Sett
         return own_labels.answer_each(bundle, rendered, lambda part, texts: answer(part, texts, settings))
     answers: list[dict[str, Answer]] = [{} for _ in rendered]
     for plans in _by_engine(bundle):
-        _answer_with(plans, rendered, answers, settings)
+        if ranked := [one for one in plans if not one.field.structured]:
+            _answer_with(ranked, rendered, answers, settings)
+    structured.answer(bundle, rendered, answers, settings)
     return [[found[p.field.name] for p in bundle.plans if p.field.name in found] for found in answers]
 
 
@@ -90,10 +93,12 @@ def calibrate(bundle: Bundle, sample: Sequence[Mapping[str, str]], settings: Set
     """
     for plans in _by_engine(bundle):
         engine = load(plans[0].engine, plans[0].model, plans[0].revision, settings)
-        fixed = [one for one in plans if not one.field.dynamic]  # others have no labels before an item brings some
+        # dynamic ones have no labels before an item brings some
+        fixed = [one for one in plans if not one.field.dynamic and not one.field.structured]
         prompts = [_prompt(one, settings) for one in fixed]
         told = [_verbalize(one, prompt) for one, prompt in zip(fixed, prompts, strict=True)]
         _priors_of(engine, fixed, prompts, told)
+    structured.warm(bundle, settings)
     return bundle
 
 
