@@ -35,7 +35,8 @@ KINDS: dict[str, Kind] = {}
 
 def prompt_of(kind: str, settings: Settings) -> PromptFile:
     """The prompt that new plans of a kind use. Raises SettingsError as ``load_file``."""
-    return load_file(KINDS[kind].prompt, settings.prompts_dir, KINDS[kind].file)
+    model: type[PromptFile] = KINDS[kind].file
+    return load_file(KINDS[kind].prompt, settings.prompts_dir, model)
 
 
 def answer(
@@ -100,7 +101,8 @@ def warm(bundle: Bundle, settings: Settings) -> None:
 
 
 def _prompt(plan: FieldPlan, settings: Settings) -> PromptFile:
-    prompt = load_file(plan.prompt, settings.prompts_dir, KINDS[plan.field.kind].file)
+    model: type[PromptFile] = KINDS[plan.field.kind].file
+    prompt = load_file(plan.prompt, settings.prompts_dir, model)
     if prompt.digest != plan.prompt_hash:
         raise SettingsError(
             f"The prompt {plan.prompt} has changed since this version was made.",
