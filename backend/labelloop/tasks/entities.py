@@ -124,7 +124,8 @@ def _model_of(plan: FieldPlan, engine: ContextEngine, prompt: EntityPrompt) -> _
 def _fit(field: Field, engine: ContextEngine, prompt: EntityPrompt) -> _Model:
     meaning = meanings(field.labels, prompt, engine.rank)
     types = {name: owners or meaning.free for name, owners in meaning.owners.items()}
-    finder = Finder(prompt.marked, types, engine, prompt.constants)
+    owned = [name for name, owners in types.items() if owners]
+    finder = Finder(prompt.sentences_for(owned), types, engine, prompt.constants)
     words = tuple(told(label) for label in field.labels)
     if all(len(owners) < 2 for owners in types.values()) and not meaning.free:
         return _Model(meaning, finder, words, (0.0,) * len(words))

@@ -39,6 +39,10 @@ def meanings(labels: Sequence[Label], prompt: EntityPrompt, similarity: Similari
     """
     spelled = {name: _spelled(labels, one.spellings) for name, one in prompt.types.items()}
     anything = _spelled(labels, prompt.anything)
+    hinted = frozenset(index for index, label in enumerate(labels) if label.description)
+    for name in prompt.dense:
+        spelled[name] -= hinted  # "term: a chemical or a protein": such a name says less than the hint
+    anything -= hinted
     residual = _spelled(labels, prompt.residual)
     explained = frozenset().union(*spelled.values(), anything, residual)
     owners: dict[str, frozenset[int]] = {}

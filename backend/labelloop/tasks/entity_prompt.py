@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from functools import cached_property
 from typing import Annotated, NamedTuple, Self
 
@@ -47,11 +48,12 @@ class Marked(NamedTuple):
 
 
 class EntityPrompt(PromptFile):
-    """A prompt file of the entities task."""
+    """A prompt file of the entities task. ``dense``: types that only some of the sentences mark, but these wholly."""
 
     types: dict[str, EntityType]
     residual: str
     anything: str
+    dense: tuple[str, ...] = ()
     constants: EntityConstants
     sentences: Annotated[tuple[str, ...], Field(min_length=8)]
 
@@ -64,6 +66,13 @@ class EntityPrompt(PromptFile):
             if unknown := {kind for _, _, kind in sentence.passages} - self.types.keys():
                 raise ValueError(f"{sentence.text!r} marks {sorted(unknown)}, which are no types")
         return self
+
+    def sentences_for(self, owned: Collection[str]) -> tuple[Marked, ...]:
+        """The sentences that mark every passage of the types in ``owned``: where one of them is ``dense``, those that
+        mark one of these types."""
+        if not set(self.dense) & set(owned):
+            return self.marked
+        return tuple(one for one in self.marked if {kind for *_, kind in one.passages} & set(self.dense))
 
     @cached_property
     def marked(self) -> tuple[Marked, ...]:

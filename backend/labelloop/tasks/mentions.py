@@ -23,7 +23,14 @@ NONE: Type = frozenset()
 
 # Scripts without spaces between words are read character by character.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])\w)+|[^\w\s]")
+_LETTER = rf"(?:(?![{_UNSPACED}])\w)"
+_WORD = re.compile(
+    rf"https?://\S*[\w/]|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"  # addresses
+    rf"|[{_UNSPACED}]"
+    rf"|(?:[^\W\d_]\.){{2,}}|(?:[^\W\d_]\.)+[^\W\d_](?!\w)"  # U.S., D.C
+    rf"|{_LETTER}+(?:(?:[.,](?=\d)|[-&]|['’](?!s\b))(?={_LETTER}){_LETTER}+)*"  # Jean-Paul, O'Brien, 3.5
+    r"|[^\w\s]"
+)
 _SENTENCE_ENDS = frozenset('.!?:"“”«»•|-')
 _CONNECTORS = frozenset(
     [
@@ -246,7 +253,8 @@ def _runs(one: Read, inside: Array, begins: Array, threshold: float) -> list[tup
             continue
         last = runs[-1][1] if runs else -2
         gap = one.text[one.spans[place - 1, 1] : one.spans[place, 0]] if place else ""
-        if last == place - 1 and begins[place] < 0.5 and "\n" not in gap:
+        glued = begins[place] < 0.5 or one.words[place - 1].lower() in _CONNECTORS or one.words[place] in _CONNECTORS
+        if last == place - 1 and glued and "\n" not in gap:
             runs[-1] = (runs[-1][0], place)
         else:
             runs.append((place, place))
@@ -255,12 +263,16 @@ def _runs(one: Read, inside: Array, begins: Array, threshold: float) -> list[tup
 
 
 def _trim(one: Read, first: int, last: int) -> tuple[int, int] | None:
-    """Without marks at its ends, but with the dot of an abbreviation and a bracket that closes inside."""
+    """Without marks and connecting words at its ends, but with the dot of an abbreviation and a bracket that closes."""
     while first <= last and not one.words[first][0].isalnum() and one.words[first] not in "@#$€£¥":
         first += 1
-    while first <= last and not one.words[last][-1].isalnum() and not _belongs(one, first, last):
+    while first <= last and (_is_loose(one.words[last]) and not _belongs(one, first, last)):
         last -= 1
     return (first, last) if first <= last else None
+
+
+def _is_loose(word: str) -> bool:
+    return not word[0].isalnum() or word in _CONNECTORS
 
 
 def _belongs(one: Read, first: int, last: int) -> bool:
