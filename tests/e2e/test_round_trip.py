@@ -10,13 +10,11 @@ from labelloop.demo.browser import signed_in
 from labelloop.demo.label_studio import LabelStudioServer
 from labelloop.errors import UnavailableError
 from labelloop.studio.client import StudioClient
-from support.editor import VERSION, Editor, same
-from support.round_trip_cases import CLASSIFICATION, COMPARED, DESCRIBED, LABELLED, RELATED, WRITTEN, Case, Json
-from support.round_trip_markup import IN_DIALOGUES, ON_PAGES
+from support.editor import VERSION, Editor
+from support.round_trip import CASES
+from support.round_trip_cases import Case, Json
 from support.round_trip_traps import TRAPS, Trap
 from support.waiting import until
-
-CASES = [*CLASSIFICATION, *LABELLED, *ON_PAGES, *IN_DIALOGUES, *RELATED, *DESCRIBED, *COMPARED, *WRITTEN]
 
 pytestmark = pytest.mark.browser
 
@@ -94,6 +92,7 @@ def test_why_a_wrong_form_is_refused(editor: Editor, studio: StudioClient, trap:
         until(lambda: trap.refused in editor.dialog(), 15)
         assert not editor.annotations(task)
         return
-    same(editor.marked, list(trap.case.marked))
-    assert editor.ticked() == sorted(trap.case.ticked)
+    editor.show(trap.case)
+    assert editor.marked() == list(trap.case.marked) and editor.ticked() == sorted(trap.case.ticked)
+    assert not trap.unseen or trap.unseen not in editor.read()
     assert editor.submit(task) == trap.stored

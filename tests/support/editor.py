@@ -50,6 +50,10 @@ class Editor:
         ids = {one["id"] for one in case.result if "id" in one}
         self.page.wait_for_function(_READY, arg=len(ids))
         self.page.get_by_test_id("bottombar-submit-button").wait_for()
+        self.wait_until_drawn()
+
+    def wait_until_drawn(self) -> None:
+        """Waits for two frames of the screen, so that what was decided before is on it."""
         self.page.evaluate(_DRAWN)
 
     def show(self, case: Case) -> None:
@@ -57,6 +61,8 @@ class Editor:
         self.wait_until_ready(case)
         if case.marked:
             same(self.marked, list(case.marked))
+        if case.listed:
+            same(lambda: in_order(case.listed, self.listed()), list(case.listed))
         if case.click:
             self.click(case.click)
         if case.ticked:
@@ -68,13 +74,26 @@ class Editor:
 
     def click(self, passage: str) -> None:
         """Selects the region that marks a passage."""
-        for frame in self.page.frames:
-            mark = frame.locator(".htx-highlight", has_text=passage).first
-            if mark.count():
-                mark.click()
+
+        def clicked() -> bool:
+            for frame in self.page.frames:
+                try:
+                    mark = frame.locator(".htx-highlight", has_text=passage).first
+                    if mark.count():
+                        mark.click(timeout=2_000)
+                        return True
+                except Error:  # the editor built its frame anew meanwhile
+                    return False
+            return False
+
+        until(clicked, 15)
 
     def marked(self) -> list[str]:
         return list(self.page.evaluate(_MARKED))
+
+    def listed(self) -> str:
+        """The list of regions in one line."""
+        return " ".join(" ".join(self.page.locator("[class*=outliner-item]").all_inner_texts()).split())
 
     def ticked(self) -> list[str]:
         return sorted(self.page.evaluate(_TICKED))

@@ -13,7 +13,8 @@ class Case:
     """A prediction by hand, and what an annotator sees of it.
 
     ``picture``: the tag whose picture it is, or "". ``marked``: the highlighted passages in the order of the page, one
-    for each line or element that a region touches. ``click``: the passage to click first, for what shows with a region.
+    for each line or element that a region touches. ``listed``: label and passage of regions in the list of regions, in
+    its order. ``click``: the passage to click first, for what shows with a region.
     ``ticked``: names of the ticked boxes. ``reads``: texts and contents of input boxes, in the order of the page.
     ``seen``: selectors of what else must be there. ``posted``: the bulk import drops it, the single call keeps it.
     ``added``: keys that the editor adds to values when they are left out, all that may differ.
@@ -25,6 +26,7 @@ class Case:
     result: list[Json]
     picture: str = ""
     marked: tuple[str, ...] = ()
+    listed: tuple[str, ...] = ()
     click: str = ""
     ticked: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
@@ -72,9 +74,17 @@ def whole(
     return Case(name, f"<View>{objects}{controls}</View>", data or {"t": MEETING}, result, **seen)
 
 
-def marks(name: str, text: Any, *regions: Json, controls: str = LABELS, data: Json | None = None, **seen: Any) -> Case:
-    """A case of passages on Text."""
-    return Case(name, f"<View>{controls}{TEXT}</View>", {"t": text, **(data or {})}, list(regions), **seen)
+def marks(
+    name: str,
+    text: Any,
+    *regions: Json,
+    controls: str = LABELS,
+    more: str = "",
+    data: Json | None = None,
+    **seen: Any,
+) -> Case:
+    """A case of passages on Text, with controls above and more of them below."""
+    return Case(name, f"<View>{controls}{TEXT}{more}</View>", {"t": text, **(data or {})}, list(regions), **seen)
 
 
 CLASSIFICATION = [
@@ -144,7 +154,15 @@ _FAMILY = "👩‍👩‍👧"
 _ODD = f"😀 Cafe\u0301  Ada\tmet\r\nBob {_FAMILY}\n <b>Eve</b> &amp; co"
 
 LABELLED = [
-    marks("labels", MEETING, ADA, passage(MEETING, "Rome", "Place", "b"), picture="labels", marked=("Ada", "Rome")),
+    marks(
+        "labels",
+        MEETING,
+        ADA,
+        passage(MEETING, "Rome", "Place", "b"),
+        picture="labels",
+        marked=("Ada", "Rome"),
+        listed=("Person Ada", "Place Rome"),
+    ),
     marks(
         "labels-count-code-points",
         _ODD,
@@ -168,6 +186,7 @@ LABELLED = [
         passage(MEETING, "Ada", "PER"),
         controls='<Labels name="labels" toName="t"><Label value="Person" alias="PER" hint="a human"/></Labels>',
         marked=("Ada",),
+        listed=("Person Ada",),
     ),
     marks(
         "labels-two-on-one-passage",
@@ -175,6 +194,7 @@ LABELLED = [
         region("labels", ADA["value"] | {"labels": ["Person", "Place"]}),
         controls=LABELS.replace("<Labels ", '<Labels choice="multiple" '),
         marked=("Ada",),
+        listed=("Person, Place Ada",),
     ),
     marks(
         "labels-of-the-task",
@@ -183,6 +203,7 @@ LABELLED = [
         controls='<Labels name="labels" toName="t" value="$own"/>',
         data={"own": [{"value": "Poet", "alias": "p"}, {"value": "Town"}]},
         marked=("Ada",),
+        listed=("Poet Ada",),
     ),
     marks(
         "labels-of-the-task-beside-the-config",
@@ -191,6 +212,7 @@ LABELLED = [
         controls=LABELS.replace("<Labels ", '<Labels value="$own" '),
         data={"own": [{"value": "Poet"}]},
         marked=("Ada",),
+        listed=("Poet Ada",),
         posted=True,
     ),
     marks(
@@ -199,6 +221,7 @@ LABELLED = [
         region("taxonomy", {"start": 0, "end": 3, "text": "Ada", "taxonomy": [["Animals", "Cat"]]}),
         controls=f'<Taxonomy name="taxonomy" toName="t" labeling="true">{TREE}</Taxonomy>',
         marked=("Ada",),
+        listed=("Cat Ada",),
     ),
     Case(
         "labels-and-choices",
@@ -279,7 +302,7 @@ DESCRIBED = [
         *described(ADA),
         BOB,
         beside(BOB, "choices", "choices", ["Art"]),
-        controls=LABELS + PER_REGION,
+        more=PER_REGION,
         picture="per-region",
         marked=("Ada", "Bob"),
         click="Ada",
@@ -292,7 +315,7 @@ DESCRIBED = [
         MEETING,
         ADA,
         beside(ADA, "choices", "choices", ["Art"]),
-        controls=f'{LABELS}<Choices name="choices" toName="t" perRegion="true" {_WHEN}>{CHOICE}</Choices>',
+        more=f'<Choices name="choices" toName="t" perRegion="true" {_WHEN}>{CHOICE}</Choices>',
         marked=("Ada",),
         click="Ada",
         ticked=("Art",),
@@ -302,7 +325,7 @@ DESCRIBED = [
         MEETING,
         ADA,
         beside(ADA, "choices", "choices", ["Art"]),
-        controls=f'{LABELS}<View {_WHEN}><Choices name="choices" toName="t" perRegion="true">{CHOICE}</Choices></View>',
+        more=f'<View {_WHEN}><Choices name="choices" toName="t" perRegion="true">{CHOICE}</Choices></View>',
         marked=("Ada",),
         click="Ada",
         ticked=("Art",),

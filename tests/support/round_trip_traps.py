@@ -16,6 +16,7 @@ from support.round_trip_cases import (
     beside,
     marks,
     passage,
+    region,
     related,
     whole,
 )
@@ -29,18 +30,20 @@ class Trap:
     """A wrong form. ``case.posted``: the bulk import drops it, so it comes in by /predict or the single call only.
 
     Either the editor breaks: ``blank`` is part of its error; or it does not let the annotator submit: ``refused`` is
-    part of what it says; or it stores ``stored``, while ``case.marked`` and ``case.ticked`` are all that was seen.
+    part of what it says; or it stores ``stored``, while what the case says is all that was seen, without ``unseen``. A
+    right region beside the wrong one shows when the editor has drawn them.
     """
 
     case: Case
     stored: list[Json] | None = None
     blank: str = ""
     refused: str = ""
+    unseen: str = ""
 
 
-def _as_sent(case: Case) -> Trap:
+def _as_sent(case: Case, unseen: str = "") -> Trap:
     """Submitted as if a person had made it, though nobody could see it, or saw another thing."""
-    return Trap(case, stored=case.result)
+    return Trap(case, stored=case.result, unseen=unseen)
 
 
 def _with(good: list[Case], name: str, new: str, value: Json, **changes: Any) -> Case:
@@ -54,10 +57,20 @@ _SMILE = "😀 Ada met Bob"
 _SMILING_TURN = [{"author": "Eve", "text": _SMILE}]
 _NEWS = on_page("/p[1]/text()[1]", "one Ada", "Ada")
 _GREETED = in_dialogue(0, "Hello Ada", "Ada")
+_HELLO = in_dialogue(0, "Hello Ada", "Hello", name="b")
+_ONE = on_page("/p[1]/text()[1]", "one Ada", "one", name="b")
 _NUMBER = '<Number name="number" toName="t" min="0" max="2"/>'
 _ALIAS = '<Labels name="labels" toName="t"><Label value="Person" alias="PER"/></Labels>'
 _WHEN = 'visibleWhen="region-selected" whenTagName="labels" whenLabelValue="Place"'
 _HIDDEN = f'<Choices name="choices" toName="t" perRegion="true" {_WHEN}><Choice value="Art"/></Choices>'
+
+
+def _beside_yes(case: Case) -> Case:
+    """The case with another control, which is filled in."""
+    control = '<Choices name="more" toName="t"><Choice value="Yes"/></Choices></View>'
+    yes = region("choices", {"choices": ["Yes"]}, "y", from_name="more")
+    config = case.config.removesuffix("</View>") + control
+    return replace(case, config=config, result=[*case.result, yes], ticked=(*case.ticked, "Yes"))
 
 
 def _shifted(one: Json, by: int, *keys: str) -> Json:
@@ -70,24 +83,28 @@ def _valued(one: Json, value: Json) -> Json:
 
 TRAPS = [
     # Trap 11: the SDK's validator and the editor disagree
-    _as_sent(_with(GOOD, "choices-nested", "choices-nested-flat", {"choices": ["Cat"]})),
-    _as_sent(_with(GOOD, "choices-nested", "choices-nested-flat-though-outermost", {"choices": ["Plants"]})),
+    _as_sent(_beside_yes(_with(GOOD, "choices-nested", "choices-nested-flat", {"choices": ["Cat"]}))),
+    _as_sent(_beside_yes(_with(GOOD, "choices-nested", "choices-nested-flat-outermost", {"choices": ["Plants"]}))),
     Trap(
         dialogue(
             "paragraphs-by-integer",
             PLAIN_TURNS,
             _valued(_GREETED, _GREETED["value"] | {"start": 0, "end": 0}),
+            _HELLO,
+            marked=("Hello",),
         ),
-        stored=[_valued(_GREETED, {"paragraphlabels": ["Person"]})],
+        stored=[_valued(_GREETED, {"paragraphlabels": ["Person"]}), _HELLO],
     ),
     Trap(
         page(
             "hypertext-without-xpath",
             "<p>one Ada</p>",
             _valued(_NEWS, {"globalOffsets": {"start": 4, "end": 7}, "hypertextlabels": ["Person"]}),
+            _ONE,
+            marked=("one",),
             posted=True,
         ),
-        stored=[_valued(_NEWS, {"hypertextlabels": ["Person"]})],
+        stored=[_valued(_NEWS, {"hypertextlabels": ["Person"]}), _ONE],
     ),
     _as_sent(
         page(
@@ -98,6 +115,8 @@ TRAPS = [
                 {key: held for key, held in _NEWS["value"].items() if key != "globalOffsets"}
                 | {"start": "/p[2]/text()[1]", "end": "/p[2]/text()[1]"},
             ),
+            _ONE,
+            marked=("one",),
         )
     ),
     # Trap 12: an id that nothing has
@@ -135,7 +154,8 @@ TRAPS = [
         ],
     ),
     # What is stored although nobody saw it, or lost although everybody did
-    _as_sent(marks("labels-value-of-an-alias", MEETING, ADA, controls=_ALIAS, posted=True)),
+    # A person's region would hold "PER"
+    _as_sent(marks("labels-value-of-an-alias", MEETING, ADA, controls=_ALIAS, posted=True, marked=("Ada",))),
     Trap(
         marks(
             "per-region-of-another-label",
@@ -173,11 +193,14 @@ TRAPS = [
         stored=[ADA, BOB, related("a", "b", labels=[])],
     ),
     _as_sent(
-        whole(
-            "datetime-iso-despite-the-format",
-            '<DateTime name="datetime" toName="t" only="date" format="%d.%m.%Y"/>',
-            ("datetime", {"datetime": "2024-05-01"}),
-        )
+        _beside_yes(
+            whole(
+                "datetime-iso-despite-the-format",
+                '<DateTime name="datetime" toName="t" only="date" format="%d.%m.%Y"/>',
+                ("datetime", {"datetime": "2024-05-01"}),
+            )
+        ),
+        unseen="2024",
     ),
     # What the annotator cannot submit
     Trap(
