@@ -37,9 +37,10 @@ class Editor:
         """A new project of the case's config and its one task, by id; predictions of VERSION are shown."""
         body = {"title": f"Round trip: {case.name}"[:50], "label_config": case.config, "model_version": VERSION}
         project = int(self.studio.request("POST", "/api/projects/", json=body).json()["id"])
-        self.studio.request("POST", f"/api/projects/{project}/import", json=[{"data": case.data}])
-        found = self.studio.request("GET", "/api/tasks", params={"project": project}).json()["tasks"]
-        return project, int(found[0]["id"])
+        made = self.studio.request(
+            "POST", f"/api/projects/{project}/import?return_task_ids=true", json=[{"data": case.data}]
+        )
+        return project, int(made.json()["task_ids"][0])
 
     def open(self, project: int, task: int) -> None:
         self.errors.clear()

@@ -151,7 +151,7 @@ CLASSIFICATION = [
 ]
 
 _FAMILY = "👩‍👩‍👧"
-_ODD = f"😀 Cafe\u0301  Ada\tmet\r\nBob {_FAMILY}\n <b>Eve</b> &amp; co"
+_ODD = f"😀 Cafe\u0301,  Ada\tLovelace met Bob\r\nDylan {_FAMILY}\n <b>Eve</b> &amp; co"
 
 LABELLED = [
     marks(
@@ -166,11 +166,14 @@ LABELLED = [
     marks(
         "labels-count-code-points",
         _ODD,
-        *(passage(_ODD, part, name=part[-3:]) for part in ("Cafe\u0301", "Ada", _FAMILY, "Eve</b> &amp;")),
-        marked=("Cafe\u0301", "Ada", _FAMILY, "Eve</b> &amp;"),
+        *(
+            passage(_ODD, part, name=f"p{place}")
+            for place, part in enumerate(
+                ("Cafe\u0301", "  Ada\tLovelace", "Bob\r\nDylan", _FAMILY, "Eve</b> &amp;"),
+            )
+        ),
+        marked=("Cafe\u0301", "  Ada\tLovelace", "Bob", "Dylan", _FAMILY, "Eve</b> &amp;"),
     ),
-    marks("labels-over-tabs-and-blanks", _ODD, passage(_ODD, "  Ada\tmet"), marked=("  Ada\tmet",)),
-    marks("labels-over-a-line-break-of-two-characters", _ODD, passage(_ODD, "met\r\nBob"), marked=("met", "Bob")),
     marks("labels-on-a-number", 12345, passage("12345", "23"), marked=("23",)),
     marks("labels-overlap", MEETING, passage(MEETING, "Ada met"), passage(MEETING, "met Bob", name="b")),
     marks(

@@ -85,8 +85,14 @@ _NEWS = on_page("/p[1]/b[1]/text()[1]", "Ada", "Ada", 14)
 
 ON_PAGES = [
     page("hypertext", _PLAIN, _NEWS, picture="hypertext", marked=("Ada",), listed=("Person Ada",)),
-    page("hypertext-inline", _PLAIN, _NEWS, attributes='inline="true" clickableLinks="true"', marked=("Ada",)),
-    page("hypertext-with-labels", _PLAIN, as_labels(_NEWS, "hypertextlabels"), tag="", marked=("Ada",)),
+    page(
+        "hypertext-inline-with-labels",
+        _PLAIN,
+        as_labels(_NEWS, "hypertextlabels"),
+        attributes='inline="true" clickableLinks="true"',
+        tag="",
+        marked=("Ada",),
+    ),
     page("hypertext-over-elements", _PLAIN, _ACROSS, marked=("Ada", " met Bob")),
     page(
         "hypertext-table-gets-a-body",
@@ -152,7 +158,6 @@ IN_DIALOGUES = [
         marked=("Ada", "Bob 😃"),
         listed=("Person Ada", "Person Bob 😃"),
     ),
-    dialogue("paragraphs-plain-layout", _TURNS, _GREETED, attributes="", marked=("Ada",)),
     dialogue(
         "paragraphs-over-utterances",
         _TURNS,
@@ -160,7 +165,7 @@ IN_DIALOGUES = [
         marked=("how are you?", "😀 Fine, Bob"),
     ),
     dialogue(
-        "paragraphs-of-other-keys",
+        "paragraphs-of-other-keys-in-the-plain-layout",
         [{"who": "Eve", "said": "<b>Ada</b> &amp; co"}, {"who": "Kim", "said": "Bob"}],
         in_dialogue(0, "<b>Ada</b> &amp; co", "Ada</b> &amp;"),
         attributes='nameKey="who" textKey="said"',
