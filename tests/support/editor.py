@@ -143,5 +143,5 @@ def same(look: Any, wanted: list[str]) -> None:
 
     try:
         until(settled, 15)
-    except AssertionError:
-        assert seen[0] == wanted
+    except AssertionError as error:
+        raise AssertionError(f"the editor shows {seen[0]}, not {wanted}") from error
