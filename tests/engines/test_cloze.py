@@ -16,11 +16,11 @@ from support import tiny_models
 TEXTS = ["we loved every minute", "we hated every minute", "rain"]
 WORDS = ["great", "terrible", "not so good"]
 TOLD = [[f"It was ⟦{word}⟧."] for word in WORDS]
-CORPUS = [*TEXTS, *(f"It was {word}." for word in WORDS), "It is about the weather."] * 3
+CORPUS = [*TEXTS, *(f"It was {word}." for word in WORDS), "It was very much fun.", "It is about the weather."] * 3
 
 
 def make(kind: str = "Bert", vocabulary: int = 90) -> Cloze:
-    tokenizer = tiny_models.byte_bpe(CORPUS, 330) if kind == "Roberta" else tiny_models.wordpiece(CORPUS, vocabulary)
+    tokenizer = (tiny_models.byte_bpe if kind == "Roberta" else tiny_models.wordpiece)(CORPUS, vocabulary)
     return Cloze(tiny_models.build(kind, "ForMaskedLM", tokenizer), tokenizer)
 
 
@@ -35,11 +35,8 @@ def by_hand(engine: Cloze, text: str, word: str, pattern: str = "It was {}.") ->
         ids = [
             tokenizer.mask_token_id if i in its and i >= place else one for i, one in enumerate(encoded["input_ids"])
         ]
-        body = engine._model.base_model
-        hooks, body._forward_hooks = body._forward_hooks, type(body._forward_hooks)()
         with torch.inference_mode():
             logits = engine._model(torch.tensor([ids])).logits[0, place]
-        body._forward_hooks = hooks
         total += float(torch.log_softmax(logits, dim=-1)[encoded["input_ids"][place]])
     return total / len(its)
 
@@ -56,15 +53,15 @@ def test_scores_are_those_of_one_plain_pass_per_token(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["Bert", "Roberta"])
-def test_a_trained_model_fills_in_the_word_that_fits(kind: str) -> None:
-    engine = make(kind)
-    lines = [
-        (f"{TEXTS[0]} It was ___.", "great"),
-        (f"{TEXTS[1]} It was ___.", "not so good"),
-        ("rain It was ___.", "terrible"),
-    ]
-    tiny_models.train_masks(engine._model, engine._tokenizer, lines, 60)
-    assert engine.rank(TEXTS, TOLD).argmax(axis=1).tolist() == [0, 2, 1]
+@pytest.mark.parametrize("words", [("great", "terrible"), ("very much fun", "not so good")])
+def test_a_trained_model_fills_in_the_word_that_fits(kind: str, words: tuple[str, str]) -> None:
+    engine = make(kind, 500)
+    tokens = {len(its) for _, its, _ in engine._filled([f"It was ⟦{word}⟧." for word in words])}
+    assert tokens == {len(words[0].split())}, "the number of masks must not give the answer away"
+    lines = [(f"{text} It was ___.", word) for text, word in zip(TEXTS, words, strict=False)]
+    tiny_models.train_masks(engine._model, engine._tokenizer, lines, 120)
+    scores = engine.rank(TEXTS[:2], [[f"It was ⟦{word}⟧."] for word in words])
+    assert scores[0, 0] > scores[0, 1] + 1 and scores[1, 1] > scores[1, 0] + 1
 
 
 def test_labels_of_one_token_cost_one_pass_and_shared_beginnings_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ SIZES = {
     "num_attention_heads": 2,
     "intermediate_size": 64,
     "max_position_embeddings": 130,
+    "initializer_range": 0.15,
     "hidden_dropout_prob": 0.0,
     "attention_probs_dropout_prob": 0.0,
 }

@@ -47,7 +47,7 @@ class Cloze:
         self.token_counts = self._texts.token_counts
         self.windows = self._texts.windows
         self._asking = threading.Lock()
-        self._places = torch.zeros(0, dtype=torch.long)
+        self._places: torch.Tensor | None = None
         if model.base_model is not model:
             model.base_model.register_forward_hook(self._keep_the_gaps)
 
@@ -108,17 +108,23 @@ class Cloze:
             rows.append([*before, *masks, *gap.after, *self._tail])
             places.append(len(before))
         features = self._tokenizer.pad({"input_ids": rows}, return_tensors="pt").to(self._model.device)
+        gaps = torch.tensor(places, device=self._model.device)
         with self._asking, torch.inference_mode():
-            self._places = torch.tensor(places, device=self._model.device)
-            logits = self._model(**features).logits
+            self._places = gaps
+            try:
+                logits = self._model(**features).logits
+            finally:
+                self._places = None
         if logits.shape[1] > 1:  # the model has no body of its own to hook on
-            logits = logits[torch.arange(len(rows)), self._places][:, None]
+            logits = logits[torch.arange(len(rows)), gaps][:, None]
         chances = torch.log_softmax(logits[:, 0].float(), dim=-1).cpu().numpy()
         return [row[list(tokens)] for row, (_, _, tokens) in zip(chances, asked, strict=True)]
 
     def _keep_the_gaps(self, _body: Any, _arguments: Any, output: Any) -> Any:
         """Lets the head see one token of each row: over a whole batch, with a vocabulary of 250,000, it would fill
         gigabytes with numbers that nobody asked for."""
+        if self._places is None:
+            return output
         states = output.last_hidden_state
         output.last_hidden_state = states[torch.arange(len(states), device=states.device), self._places][:, None]
         return output
