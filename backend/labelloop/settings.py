@@ -45,6 +45,8 @@ class FieldEngine(BaseModel):
     def _has_a_model(self) -> Self:
         if self.engine != "encoder" and self.model in {"", "starter"}:
             raise ValueError(f"the engine {self.engine} needs a model: a Hugging Face id or a folder")
+        if self.revision and not self.model:
+            raise ValueError("a revision needs the model that it is of")
         return self
 
 
