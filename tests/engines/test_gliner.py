@@ -149,7 +149,7 @@ def test_the_real_package_loads_and_marks_spans(kind: str, span_mode: str, tmp_p
         },
         backbone_from_pretrained=False,
     )
-    made.save_pretrained(tmp_path / "model")
+    made.save_pretrained(tmp_path / "model", safe_serialization=True)
     engine = load(str(tmp_path / "model"))
     texts = [TEXT, "Personnel rain " * 40, "", "\ud83d\ude42 wind"]
     found = engine.spans(texts, [*LABELS, "weather"])
