@@ -7,7 +7,7 @@ import pytest
 from labelloop.errors import SettingsError
 from labelloop.prompting import load_prompt
 from labelloop.settings import Settings
-from labelloop.tasks import answer, calibrate, make_bundle, plan
+from labelloop.tasks import answer, calibrate, make_bundle, plan, readings
 from labelloop.tasks.verbalizers import verbalize
 from labelloop.words import Field, Label
 from support import tiny_models
@@ -89,6 +89,12 @@ def test_the_version_changes_with_engine_and_model(make_field: MakeField, nli: s
     }
     assert len(made) == 4
     assert make_bundle([field], choose("cloze", masked, "another")).digest == make_bundle([field], Settings()).digest
+
+
+def test_how_often_texts_are_read(make_field: MakeField, nli: str) -> None:
+    fields = [make_field([f"label {index}" for index in range(9)], name) for name in ("topic", "plain")]
+    assert readings(make_bundle(fields, choose("crossencoder", nli))) == 5
+    assert readings(make_bundle(fields, Settings())) == 1
 
 
 def test_a_star_stands_for_every_field_that_has_no_own_entry(make_field: MakeField, nli: str, masked: str) -> None:

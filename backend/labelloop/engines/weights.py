@@ -103,6 +103,10 @@ def load_with_head(head: Any, model: str, revision: str, settings: Settings, wha
         tokenizer = AutoTokenizer.from_pretrained(str(files), local_files_only=True, trust_remote_code=False)
         if not tokenizer.is_fast:
             raise ValueError("its tokenizer does not tell where tokens stand (there is no tokenizer.json)")
+        if tokenizer.pad_token_id is None:
+            raise ValueError("its tokenizer has no padding token, so texts cannot be read together")
+        if loaded.config.pad_token_id is None:  # models that were made of generating ones look for it
+            loaded.config.pad_token_id = tokenizer.pad_token_id
         tokenizer.padding_side = "right"
         return loaded.eval().to(place), tokenizer
 

@@ -24,7 +24,7 @@ KINDS: dict[tuple[str, str], str] = {
 } | {(name, engine): kind.prompt for name, kind in structured.KINDS.items() for engine in kind.engines}
 """(Task kind, engine that serves it) -> the prompt that new plans use."""
 
-_READS_ONCE = frozenset({"encoder"})
+_READS_ONCE = frozenset({"encoder", "gliner"})
 """Engines that read a text once for all labels of all fields; the others read it with each label."""
 
 _told: Recent[Hashable, Verbalization] = Recent(256)
@@ -127,6 +127,12 @@ def calibrate(bundle: Bundle, sample: Sequence[Mapping[str, str]], settings: Set
         _priors_of(engine, fixed, prompts, told)
     structured.warm(bundle, settings)
     return bundle
+
+
+def readings(bundle: Bundle) -> float:
+    """About how often the bundle's engines read each of an item's texts, for who plans how many to ask at once."""
+    each = [1 if one.engine in _READS_ONCE else max(1, len(one.field.labels)) for one in bundle.plans]
+    return sum(each) / max(1, len(each))
 
 
 def _by_engine(bundle: Bundle) -> list[list[FieldPlan]]:
