@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -37,10 +38,12 @@ def load(folder: str) -> Gliner:
 
 
 @pytest.fixture
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(STAND_IN)
     for name in [name for name in sys.modules if name.split(".")[0] == "gliner"]:
         monkeypatch.delitem(sys.modules, name)
+    yield
+    sys.modules.pop("gliner", None)
 
 
 @pytest.fixture
