@@ -1,5 +1,6 @@
 """The cloze engine, with small masked models that are made and trained here."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 import torch
 
 from labelloop import engines
-from labelloop.engines.cloze import Cloze
+from labelloop.engines import Vectors
+from labelloop.engines.cloze import Cloze, _Gap
 from labelloop.engines.identity import identify
 from labelloop.errors import ModelError
 from labelloop.settings import Settings
@@ -94,23 +96,21 @@ def test_no_score_depends_on_other_texts_or_labels() -> None:
 
 
 def test_a_long_text_is_read_in_windows_with_the_whole_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = make()
+    engine = make(vocabulary=300)
     text = "we hated every minute " * 40
     seen: list[tuple[int, float]] = []
     forward = engine._forward
 
-    def watched(rows: list) -> list[np.ndarray]:
+    def watched(rows: Sequence[tuple[list[int], _Gap, Sequence[int]]]) -> list[Vectors]:
         values = forward(rows)
+        assert all(len(window) + gap.size + 2 <= 128 for window, gap, _ in rows)
         seen.extend((len(window), float(value[0])) for (window, _, _), value in zip(rows, values, strict=True))
         return values
 
     monkeypatch.setattr(engine, "_forward", watched)
-    tiny = [["⟦rain⟧"]]
-    score = engine.rank([text], tiny)[0, 0]
-    assert engine.windows([text])[0] > 2
-    assert len(seen) == engine.windows([text])[0] * len(engine._filled(["⟦rain⟧"])[0][1])
-    if len(engine._filled(["⟦rain⟧"])[0][1]) == 1:
-        assert score == pytest.approx(np.average([v for _, v in seen], weights=[n for n, _ in seen]), abs=1e-5)
+    score = engine.rank([text], [["It was ⟦great⟧."]])[0, 0]
+    assert engine.windows([text]) == [len(seen)] and len(seen) > 2
+    assert score == pytest.approx(np.average([v for _, v in seen], weights=[n for n, _ in seen]), abs=1e-5)
 
 
 def test_a_verbalization_without_marks_is_all_words() -> None:
