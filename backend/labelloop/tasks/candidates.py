@@ -1,94 +1,115 @@
-"""Passages of a sentence that may be an answer: runs of words that begin and end with a word that carries a topic."""
+"""Passages of a sentence that may be an answer, and what form they have: a year, a name, a clause. Pure text."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from labelloop.tasks.sentences import Token
 
 MOST_WORDS = 8
-LONGEST_CLAUSE = 30
+LONGEST_CLAUSE = 30  # tokens
 FORMS = ("year", "date", "number", "name", "part", "quoted", "phrase", "clause")
-_HARD = set(";:?!()[]{}\"“”„«»–—|…。！？")
-_CURRENCY = set("$£€¥₹")
-_UNITS = set("%°")
+_HARD = set(';:?!()[]{}"“”„«»–—|…。！？')
+_OPENS, _CLOSES = set('"“„«‘「『'), set('"”“»’」』')
+_CURRENCY, _UNITS = set("$£€¥₹"), set("%°")
 _YEAR = re.compile(r"1\d{3}s?|20\d\ds?")
-_DIGIT = re.compile(r"\d")
+
+
+class Candidate(NamedTuple):
+    """Tokens [first, last] of a sentence, and their form, one of ``FORMS``."""
+
+    first: int
+    last: int
+    form: str
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """Tokens [first, last] of sentence ``sentence``; ``form``: an index into ``FORMS``."""
+class Forms:
+    """Words that tell a form: of dates, of numbers."""
 
-    sentence: int
-    first: int
-    last: int
-    form: int
+    dates: frozenset[str]
+    numbers: frozenset[str]
 
 
-def runs(sentence: Sequence[Token], function: Collection[str]) -> list[tuple[int, int]]:
-    """(first, last) tokens of every candidate of a sentence."""
+def candidates(sentence: Sequence[Token], carries_topic: Callable[[Token], bool], forms: Forms) -> list[Candidate]:
+    """Every run of up to ``MOST_WORDS`` words that begins and ends with a word of a topic and crosses no hard mark
+    (most of what people mark: names, dates, noun phrases), and longer clauses from one mark to the next."""
+    topic = [carries_topic(token) for token in sentence]
+    runs = [*_runs(sentence, topic), *_clauses(sentence, topic)]
+    return [Candidate(first, last, _form(sentence, topic, first, last, forms)) for first, last in runs]
+
+
+def _runs(sentence: Sequence[Token], topic: Sequence[bool]) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
-    n = len(sentence)
-    good = [token.is_word and token.low not in function for token in sentence]
-    for first in range(n):
-        begins = good[first] or (
-            first + 1 < n
-            and good[first + 1]
-            and (sentence[first].text in _CURRENCY or first and sentence[first].text[0].isupper())
-        )
-        if not begins or good[first] and first and sentence[first - 1].text in _CURRENCY:
+    for first, token in enumerate(sentence):
+        if not _begins(sentence, topic, first):
             continue
         words = 0
-        for last in range(first, n):
+        for last in range(first, len(sentence)):
             token = sentence[last]
-            if token.text in _HARD:
-                break
             words += token.is_word
-            if words > MOST_WORDS:
+            if token.text in _HARD or words > MOST_WORDS:
                 break
-            if good[last] and not (last + 1 < n and sentence[last + 1].text in _UNITS) or token.text in _UNITS:
-                found.append((first, last))
-    return found + _clauses(sentence, function)
-
-
-def _clauses(sentence: Sequence[Token], function: Collection[str]) -> list[tuple[int, int]]:
-    """From behind a comma, a hard mark or a function word to the next hard mark or comma, where that is long."""
-    found: list[tuple[int, int]] = []
-    n = len(sentence)
-    ends = [i - 1 for i in range(1, n) if sentence[i].text in _HARD or sentence[i].text in ",."] + [n - 1]
-    for first in range(n):
-        if not sentence[first].is_word or first and sentence[first - 1].is_word and sentence[first - 1].low not in function:
-            continue
-        for last in ends:
-            if first + MOST_WORDS <= last < first + LONGEST_CLAUSE and sentence[last].is_word:
-                if any(sentence[i].text in _HARD for i in range(first, last)):
-                    break
+            has_unit = last + 1 < len(sentence) and sentence[last + 1].text in _UNITS
+            if (topic[last] and not has_unit) or token.text in _UNITS:
                 found.append((first, last))
     return found
 
 
-def form(sentence: Sequence[Token], first: int, last: int, dates: Collection[str], numbers: Collection[str], function: Collection[str]) -> int:
-    """Which of ``FORMS`` the tokens have."""
-    words = [token for token in sentence[first : last + 1] if token.is_word]
-    topic = [token for token in words if token.low not in function] or words
-    if any(token.low in dates and (token.low not in ("may", "march") or token.text[0].isupper()) for token in topic):
-        return 1
-    if len(topic) == 1 and _YEAR.fullmatch(topic[0].low):
-        return 0
-    if all(_YEAR.fullmatch(t.low) for t in topic):
-        return 0
-    if _DIGIT.search(topic[0].text) or topic[0].low in numbers or sentence[first].text in _CURRENCY:
-        return 2
-    capital = [token.text[0].isupper() for token in topic]
-    if all(capital):
-        return 3
+def _begins(sentence: Sequence[Token], topic: Sequence[bool], first: int) -> bool:
+    """With a word of a topic, or its currency, or the "La" of "La Rochelle"."""
+    if topic[first]:
+        return not (first and sentence[first - 1].text in _CURRENCY)
+    if first + 1 >= len(sentence) or not topic[first + 1]:
+        return False
+    return sentence[first].text in _CURRENCY or (first > 0 and sentence[first].text[0].isupper())
+
+
+def _clauses(sentence: Sequence[Token], topic: Sequence[bool]) -> list[tuple[int, int]]:
+    ends = [i - 1 for i in range(1, len(sentence)) if sentence[i].text in _HARD or sentence[i].text in ",.、"]
+    ends.append(len(sentence) - 1)
+    found: list[tuple[int, int]] = []
+    for first, token in enumerate(sentence):
+        if not token.is_word or (first and topic[first - 1]):
+            continue
+        for last in ends:
+            if not first + MOST_WORDS <= last < first + LONGEST_CLAUSE or not sentence[last].is_word:
+                continue
+            if any(sentence[index].text in _HARD for index in range(first, last)):
+                break
+            found.append((first, last))
+    return found
+
+
+def _form(sentence: Sequence[Token], topic: Sequence[bool], first: int, last: int, forms: Forms) -> str:
+    inside = range(first, last + 1)
+    words = [sentence[index] for index in inside if sentence[index].is_word]
+    telling = [sentence[index] for index in inside if topic[index]] or words
+    if any(_is_date(token, forms) for token in telling):
+        return "date"
+    if all(_YEAR.fullmatch(token.low) for token in telling):
+        return "year"
+    if telling[0].text[0].isdigit() or telling[0].low in forms.numbers or sentence[first].text in _CURRENCY:
+        return "number"
+    capitals = sum(token.text[0].isupper() for token in telling)
+    if capitals == len(telling):
+        return "name"
     if len(words) > MOST_WORDS:
-        return 7
-    if any(capital):
-        return 4
-    if 0 < first and last + 1 < len(sentence) and sentence[first - 1].text in "\"“„«‘" and sentence[last + 1].text in "\"”“»’":
-        return 5
-    return 6 if len(words) <= 4 else 7
+        return "clause"
+    if capitals:
+        return "part"
+    if 0 < first < last + 1 < len(sentence) and _is_quoted(sentence, first, last):
+        return "quoted"
+    return "phrase" if len(words) <= 4 else "clause"
+
+
+def _is_quoted(sentence: Sequence[Token], first: int, last: int) -> bool:
+    return sentence[first - 1].text in _OPENS and sentence[last + 1].text in _CLOSES
+
+
+def _is_date(token: Token, forms: Forms) -> bool:
+    """A month, a day; "may" and "march" only where they are written large."""
+    return token.low in forms.dates and (token.low not in {"may", "march"} or token.text[0].isupper())

@@ -1,90 +1,109 @@
-"""What a question asks for: its type, the noun that it asks about, the words that its answer stands near."""
+"""What a question asks for: its type, the words that ask, the noun that they ask about, the terms of its topic."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from labelloop.tasks.sentences import Token, tokens
 
 OTHER = "other"
+LONGEST = 64  # words of a question that are read
 
 
 @dataclass(frozen=True)
 class Question:
-    """``type``: a key of the prompt's types. ``head``: "river" of "Which river crosses Paris?", or "". ``terms``: stems
-    of the words that carry its topic. ``strong``: those of names and numbers among them. ``subject``: the answer is
-    what does something ("Who built it?"), not what something is done to. ``denied``: it has a word that denies."""
+    """A question, read.
+
+    ``tokens``: of its text. ``type``: a key of the prompt's types. ``asks``: the token that asks ("which"), or None.
+    ``head``: tokens of the noun that it asks about ("river" of "which river"). ``terms``: tokens that carry its topic.
+    ``strong``: stems of names and numbers among the terms. ``denied``: it has a word that denies.
+    """
 
     text: str
+    tokens: tuple[Token, ...]
     type: str
-    head: str
-    terms: frozenset[str]
+    asks: int | None
+    head: tuple[int, ...]
+    terms: tuple[int, ...]
     strong: frozenset[str]
-    subject: bool
     denied: bool
 
+    @property
+    def noun(self) -> str:
+        """The head as text; "" where there is none."""
+        return " ".join(self.tokens[index].text for index in self.head)
 
-@dataclass(frozen=True)
+
 class Grammar:
-    """The words of a prompt file, ready for use. ``asked``: type -> patterns, in order."""
+    """Words of a prompt file, ready to read questions with.
 
-    function: frozenset[str]
-    negations: frozenset[str]
-    asked: Mapping[str, re.Pattern[str]]
-    asking: frozenset[str]
-    bare: frozenset[str] = frozenset()
+    Args:
+        function: words that carry no topic. negations: words that deny.
+        asked: type -> what asks for it, in the order in which types are tried; a phrase that begins with "^" must begin
+            the question.
+        before_nouns: types whose asking words stand before the noun that they ask about ("which river").
+    """
+
+    def __init__(
+        self, function: str, negations: str, asked: Mapping[str, Sequence[str]], before_nouns: Collection[str]
+    ) -> None:
+        self.function = frozenset(function.split())
+        self.negations = frozenset(negations.split())
+        self._before_nouns = frozenset(before_nouns)
+        self._asked = {name: _pattern(phrases) for name, phrases in asked.items() if phrases}
+
+    def carries_topic(self, token: Token) -> bool:
+        return token.is_word and token.low not in self.function
+
+    def denies(self, sentence: Sequence[Token]) -> bool:
+        return any(token.low in self.negations for token in sentence)
 
     def read(self, text: str) -> Question:
-        """The question; its terms may be none."""
-        words = [token for token in tokens(text) if token.is_word]
-        lower = " ".join(token.low for token in words)
-        kind, place = OTHER, -1
-        for name, pattern in self.asked.items():
-            if match := pattern.search(lower):
-                kind, place = name, lower[: match.start()].count(" ")
-                break
-        topic = [token for token in words if token.low not in self.function]
-        strong = {t.stem for t in topic if any(map(str.isdigit, t.text)) or t.text[0].isupper() and t is not words[0]}
+        """The question; it may have no terms, and asks for ``OTHER`` where nothing in it tells its type."""
+        found = tuple(tokens(text)[:LONGEST])
+        words = [index for index, token in enumerate(found) if token.is_word]
+        kind, first, after = self._type([found[index].low for index in words])
+        terms = tuple(index for index in words if self.carries_topic(found[index]))
         return Question(
             text=text,
+            tokens=found,
             type=kind,
-            head=self._head(words, place),
-            terms=frozenset(token.stem for token in topic),
-            strong=frozenset(strong),
-            subject=self._subject(words, place),
-            denied=any(token.low in self.negations for token in words),
+            asks=words[first] if after else None,
+            head=self._head(found, words[after - 1 :], kind in self._before_nouns) if after else (),
+            terms=terms,
+            strong=frozenset(found[i].stem for i in terms if _is_name(found[i]) and i != words[0]),
+            denied=self.denies(found),
         )
 
-    def _head(self, words: Sequence[Token], place: int) -> str:
-        """The noun after "what", "which", "how many": up to three words, as far as no function word comes."""
-        if place < 0 or words[place].low in self.bare:
-            return ""
-        while place < len(words) and words[place].low in self.asking:
-            place += 1
-        found: list[str] = []
-        for token in words[place : place + 3]:
-            if token.low in self.function or found and token.low.endswith("ed"):
+    def _type(self, words: Sequence[str]) -> tuple[str, int, int]:
+        """The type, and the words [first, after) that tell it; (OTHER, 0, 0) where none do."""
+        line = " ".join(words)
+        for name, pattern in self._asked.items():
+            if match := pattern.search(line):
+                return name, line[: match.start()].count(" "), line[: match.end()].count(" ") + 1
+        return OTHER, 0, 0
+
+    def _head(self, found: Sequence[Token], words: Sequence[int], before_noun: bool) -> tuple[int, ...]:
+        """Of the words from the last that asks on: that one, where it is a noun ("what year"), and those behind it, up
+        to three as far as no function word comes."""
+        head = [words[0]] if self.carries_topic(found[words[0]]) else []
+        if not head and not before_noun:
+            return ()
+        for index in words[1:4]:
+            if not self.carries_topic(found[index]) or (head and found[index].low.endswith("ed")):
                 break
-            found.append(token.text)
-        return " ".join(found)
-
-    def _subject(self, words: Sequence[Token], place: int) -> bool:
-        """Whether no auxiliary verb with another subject follows: "Who built", not "Who did they build"."""
-        head = len(self._head(words, place).split())
-        after = [token.low for token in words[place + 1 + head : place + 3 + head]]
-        return place >= 0 and not (set(after[:1]) & {"did", "do", "does", "is", "are", "was", "were", "has", "have", "had", "can", "could", "would", "will", "should"})
+            head.append(index)
+        return tuple(head[:3])
 
 
-def grammar(function: str, negations: str, asked: Mapping[str, Sequence[str]]) -> Grammar:
-    """From the words of a prompt file; a phrase that begins with "^" must begin the question."""
-    patterns = {
-        name: re.compile("|".join(("^" if p[0] == "^" else r"\b") + re.escape(p.lstrip("^")) + r"\b" for p in phrases))
-        for name, phrases in asked.items()
-        if phrases
-    }
-    asking = {word for phrases in asked.values() for phrase in phrases for word in phrase.lstrip("^").split()[:2]}
-    simple = {w for w in asking if any(w == p.lstrip("^").split()[0] for ps in asked.values() for p in ps)} | {"many", "much"}
-    bare = {p for name in ("person", "place", "time", "reason") for p in asked.get(name, ()) if " " not in p}
-    return Grammar(frozenset(function.split()), frozenset(negations.split()), patterns, frozenset(simple), frozenset(bare))
+def _pattern(phrases: Sequence[str]) -> re.Pattern[str]:
+    """Any of the phrases, as whole words."""
+    return re.compile(
+        "|".join(("^" if p.startswith("^") else r"\b") + re.escape(p.lstrip("^")) + r"\b" for p in phrases)
+    )
+
+
+def _is_name(token: Token) -> bool:
+    return token.text[0].isupper() or any(character.isdigit() for character in token.text)

@@ -16,19 +16,38 @@ _NO_SPACES = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\
 _LETTER = f"[^\\W{_NO_SPACES}]|[{re.escape(_MARKS)}]"
 _TOKEN = re.compile(
     rf"[{_NO_SPACES}][{re.escape(_MARKS)}]*"  # scripts without spaces: each character
-    rf"|(?:{_LETTER})+(?:[.,](?=\d)(?:\d+)|['’\-‐](?:{_LETTER})+|[.&](?:{_LETTER})+)*"  # 3.5, isn't, e.g, AT&T, so-called
+    rf"|(?:{_LETTER})+(?:[.,](?=\d)(?:\d+)|['’\-‐](?:{_LETTER})+|[.&](?:{_LETTER})+)*"  # 3.5, isn't, e.g, AT&T, to-day
     r"|[^\w\s]"
 )
 _END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s)|[。！？]+[」』”’）]*|\s*\n\s*\n\s*|(?<=[^\s,;])\r?\n")
 _BRIEF = {
-    *("mr", "mrs", "ms", "dr", "prof", "st", "sr", "jr", "vs", "v", "etc", "no", "vol", "ca", "c", "approx", "gen", "col"),
+    *(
+        "mr",
+        "mrs",
+        "ms",
+        "dr",
+        "prof",
+        "st",
+        "sr",
+        "jr",
+        "vs",
+        "v",
+        "etc",
+        "no",
+        "vol",
+        "ca",
+        "c",
+        "approx",
+        "gen",
+        "col",
+    ),
     *("lt", "sgt", "capt", "rev", "hon", "gov", "sen", "rep", "inc", "ltd", "co", "corp", "dept", "fig", "e.g", "i.e"),
     *("jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "al", "cf", "pp", "p"),
 }
 
 
 class Token(NamedTuple):
-    """A word or a punctuation mark: characters [start, end) of the text; ``low`` and ``stem`` are what it matches by."""
+    """A word or a mark: characters [start, end) of the text; ``low`` and ``stem`` ("" of a mark): what it matches by."""
 
     start: int
     end: int
@@ -84,14 +103,14 @@ def _ends(text: str, match: re.Match[str], lower: bool) -> bool:
     after = text[match.end() : match.end() + 40].lstrip()
     if not after:
         return True
-    if "." in match[0] or match[0].strip() == "" and match[0].count("\n") == 1:  # a line may be wrapped
-        if not lower and after[0].islower():
-            return False
+    wrapped = match[0].strip() == "" and match[0].count("\n") == 1
+    if ("." in match[0] or wrapped) and not lower and after[0].islower():
+        return False
     if "." not in match[0]:
         return True
     before = re.search(r"\S*$", text[max(0, match.start() - 20) : match.start()])
     word = (before[0] if before else "").strip("(\"'“‘[").lower()
-    return not (word in _BRIEF or len(word) == 1 and word.isalpha() and before and before[0][-1:].isupper())
+    return not (word in _BRIEF or (len(word) == 1 and word.isalpha() and before and before[0][-1:].isupper()))
 
 
 def _cut(sentence: Sequence[Token]) -> list[list[Token]]:
