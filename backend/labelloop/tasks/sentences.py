@@ -47,7 +47,7 @@ _BRIEF = {
 
 
 class Token(NamedTuple):
-    """A word or a mark: characters [start, end) of the text; ``low`` and ``stem`` ("" of a mark): what it matches by."""
+    """A word or a mark: characters [start, end) of the text; ``low`` and ``stem`` ("" of a mark): to match by."""
 
     start: int
     end: int

@@ -10,6 +10,7 @@ from labelloop.engines import load
 from labelloop.errors import SettingsError
 from labelloop.prompting import PromptFile, load_file
 from labelloop.settings import Settings
+from labelloop.tasks import extraction, extraction_prompt
 from labelloop.tasks.classification import EMPTY
 from labelloop.words import Answer, Bundle, FieldPlan, Reading, Span
 
@@ -30,7 +31,9 @@ class Kind:
     warm: Callable[[FieldPlan, Any, Any], None] = lambda plan, engine, prompt: None
 
 
-KINDS: dict[str, Kind] = {}
+KINDS: dict[str, Kind] = {
+    "extraction": Kind(extraction.PROMPT, extraction_prompt.Prompt, extraction.answer),
+}
 
 
 def prompt_of(kind: str, settings: Settings) -> PromptFile:

@@ -1,6 +1,6 @@
 """Chooses the numbers of prompts/extraction from questions with known answers, and says how well they do on others.
 
-Run:  PYTHONPATH=backend python scripts/fit_extraction.py <file.jsonl>
+Run:  PYTHONPATH=backend python benchmarks/fit_extraction.py <file.jsonl>
 Rows as in SQuAD 2.0: context, question, answers (each with a text; none: no answer), and title. Prints the keys
 ``forms``, ``weights`` and ``outcomes``, and figures by cross-validation over titles: no title is in both parts.
 """
@@ -74,8 +74,8 @@ def row(line: dict, found: quoting.Found, types: list[str]) -> Row:
 
 
 def fit_weights(rows: list[Row]) -> np.ndarray:
-    """Maximises half the likelihood of the best candidates, half the logarithm of the gain expected from choosing by it;
-    the gain is the mean of F1 and exactness."""
+    """Maximises half the likelihood of the best candidates, half the logarithm of the gain expected from choosing by
+    it; the gain is the mean of F1 and exactness."""
     rows = [one for one in rows if one.f1.max(initial=0) > 0]
     columns = torch.tensor(np.concatenate([one.columns for one in rows]))
     owner = torch.tensor(np.repeat(np.arange(len(rows)), [len(one.columns) for one in rows]))
@@ -121,7 +121,7 @@ def fit_outcomes(told: np.ndarray, found: np.ndarray, answerable: np.ndarray) ->
 
 
 def fit(rows: list[Row], titles: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Weights, and outcomes from scores that inner cross-validation gave, as the weights flatter what they were fitted to."""
+    """Weights, and outcomes from scores of inner cross-validation, as weights flatter what they were fitted to."""
     rows = [one for one in rows if one.title in titles]
     told, found = [], []
     for fold in range(FOLDS):
@@ -162,12 +162,15 @@ def cross_validate(rows: list[Row], prompt: Prompt) -> None:
         em, of = np.where(answered, exact, ~answerable).mean(), np.where(answered, f1, ~answerable).mean()
         accuracy = (answered == answerable).mean()
         print(
-            f"# near_counts {counts}: answered {answered.mean():.3f}, EM {em:.4f}, F1 {of:.4f}, accuracy {accuracy:.4f}"
+            f"# near_counts {counts}: {answered.mean():.3f} answered, EM {em:.4f}, F1 {of:.4f}, right on whether there "
+            f"is an answer {accuracy:.4f}"
         )
 
 
 def main() -> int:
-    torch.set_num_threads(1)
+    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_file():
+        print("Name the file of questions; nothing was run.")
+        return 0
     prompt = load_file(PROMPT, "", Prompt)
     rows = read(Path(sys.argv[1]), prompt)
     cross_validate(rows, prompt)
