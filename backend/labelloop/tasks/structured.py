@@ -10,7 +10,7 @@ from labelloop.engines import load
 from labelloop.errors import SettingsError
 from labelloop.prompting import PromptFile, load_file
 from labelloop.settings import Settings
-from labelloop.tasks import extraction, extraction_prompt
+from labelloop.tasks import comparison, extraction, extraction_prompt, qualities, ranking
 from labelloop.tasks.classification import EMPTY
 from labelloop.words import Answer, Bundle, FieldPlan, Reading, Span
 
@@ -33,6 +33,8 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "extraction": Kind(extraction.PROMPT, extraction_prompt.Prompt, extraction.answer),
+    "comparison": Kind(qualities.PROMPT, qualities.Prompt, comparison.answer),
+    "ranking": Kind(qualities.PROMPT, qualities.Prompt, ranking.answer),
 }
 
 
