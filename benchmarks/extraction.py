@@ -12,6 +12,7 @@ import os
 import platform
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -78,13 +79,14 @@ def best_sentences(rows: list[dict], settings: Settings) -> tuple[list[str], lis
     cut = {row["context"]: cut_sentences(row["context"]) for row in rows}
     texts = list(dict.fromkeys([one for its in cut.values() for one in its] + [row["question"] for row in rows]))
     vector = dict(zip(texts, engine.embed(texts), strict=True))
+    words = {text: stems(text) for text in texts}
+    counts = {context: Counter(one for its in cut[context] for one in words[its]) for context in cut}
     near, shared = [], []
     for row in rows:
-        its = cut[row["context"]]
+        its, asked, count = cut[row["context"]], words[row["question"]], counts[row["context"]]
         near.append(its[int(np.argmax([vector[one] @ vector[row["question"]] for one in its]))])
-        asked = stems(row["question"])
-        weight = {one: np.log(1 + len(its) / sum(one in stems(other) for other in its)) for one in words_of(its)}
-        shared.append(its[int(np.argmax([sum(weight[w] for w in stems(one) & asked) for one in its]))])
+        weights = [sum(np.log(1 + len(its) / count[word]) for word in words[one] & asked) for one in its]
+        shared.append(its[int(np.argmax(weights))])
     return near, shared
 
 
@@ -94,10 +96,6 @@ def cut_sentences(text: str) -> list[str]:
 
 def stems(text: str) -> set[str]:
     return {stem(token.low) for token in tokens(text) if token.is_word}
-
-
-def words_of(texts: list[str]) -> set[str]:
-    return {one for text in texts for one in stems(text)}
 
 
 def interval(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float, float]:
@@ -182,7 +180,7 @@ def write(report: dict) -> None:
         f"{s['seconds']} s for the answers, {s['seconds with baselines']} s with the baselines.",
         "",
         "Test rows of SQuAD 2.0: whole articles, of which none is among the rows that the constants were chosen on.",
-        "Exact match and F1 as SQuAD's script has them; no-answer accuracy: right on whether there is an answer. Margins",
+        "Exact match and F1 as SQuAD's script has them; no-answer accuracy: right on whether there is one. Margins",
         f"are in points, with the 95 % interval of a paired bootstrap over questions ({SAMPLES} samples).",
         "",
     ]

@@ -59,6 +59,7 @@ class Prompt(PromptFile):
     """A prompt file of comparison and ranking; prompts/README.md says what each key does."""
 
     qualities: Annotated[dict[str, Quality], Field(min_length=1)]
+    straight: tuple[str, ...]
     turning: tuple[str, ...]
     idle: str
     degrees: dict[Literal[1, 0, -1], tuple[str, ...]]
@@ -68,8 +69,8 @@ class Prompt(PromptFile):
 
 @dataclass(frozen=True)
 class Criterion:
-    """``quality``: what is asked for, or None for being about ``request``, which is "" where there is none. ``sign``: -1
-    where little of it is asked for."""
+    """``quality``: what is asked for, or None for being about ``request``, which is "" where there is none. ``sign``:
+    -1 where little of it is asked for."""
 
     quality: Quality | None
     sign: int
@@ -101,7 +102,8 @@ def criterion(question: str, query: str, prompt: Prompt) -> Criterion:
     words ("Which text is about cats?"); else the last quality of the prompt.
     """
     words = [token.low for token in tokens(question) if token.is_word]
-    sign = -1 if any(word in prompt.turning for word in words) else 1
+    degree = [word for word in words if word in prompt.turning or word in prompt.straight]
+    sign = -1 if degree and degree[0] in prompt.turning else 1  # "from most to least" begins with most
     if found := named(question, prompt.qualities):
         return Criterion(found[0], sign * found[1], query)
     if query:
