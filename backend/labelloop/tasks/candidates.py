@@ -11,6 +11,7 @@ from labelloop.tasks.sentences import Token
 
 MOST_WORDS = 8
 LONGEST_CLAUSE = 30  # tokens
+LONGEST_WORD = 60  # characters: what is longer is no word that a person would mark
 FORMS = ("year", "date", "number", "name", "part", "quoted", "phrase", "clause")
 _HARD = set(';:?!()[]{}"“”„«»–—|…。！？')
 _OPENS, _CLOSES = set('"“„«‘「『'), set('"”“»’」』')
@@ -37,7 +38,7 @@ class Forms:
 def candidates(sentence: Sequence[Token], carries_topic: Callable[[Token], bool], forms: Forms) -> list[Candidate]:
     """Every run of up to ``MOST_WORDS`` words that begins and ends with a word of a topic and crosses no hard mark
     (most of what people mark: names, dates, noun phrases), and longer clauses from one mark to the next."""
-    topic = [carries_topic(token) for token in sentence]
+    topic = [carries_topic(token) and len(token.text) <= LONGEST_WORD for token in sentence]
     runs = [*_runs(sentence, topic), *_clauses(sentence, topic)]
     return [Candidate(first, last, _form(sentence, topic, first, last, forms)) for first, last in runs]
 

@@ -23,15 +23,16 @@ STRONG = 1.5  # weight of names and numbers against that of other terms
 IN_TEXT = (
     *("sentence", "cover", "cover_before", "near_left", "near_right", "exact_right", "touches_right"),
     *("repeats", "only_repeats", "left_edge", "right_edge", "cuts_left", "cuts_right", "lead", "opens"),
-    *("words", "one_word", "comma", "and", "verb_first", "verb_last", "head_near", "like_asking", "like_head"),
+    *("words", "one_word", "comma", "and", "joins", "verb_first", "verb_last", "head_near", "like_asking", "like_head"),
 )
 """Columns of ``measure``: ``sentence``: similarity of sentence and question. ``cover``: share of the question's terms
 that the sentence has, by weight, akin ones in part; ``cover_before``: of the sentence before. ``near_*``: the same,
 less with distance from the candidate; ``exact_right``: of equal words only; ``touches_right``: of the next word.
 ``repeats``: share of its words that the question has; ``only_repeats``: all. ``*_edge``: no word of a topic goes on
 there; ``cuts_*``: a name goes on there. ``lead``: a word before it that stands before such answers. ``opens``: the
-sentence. ``words``: log of their number. ``verb_*``: its first or last word looks like a verb. ``head_near``: the
-question's noun is within three words. ``like_*``: similarity in context to the word that asks, and to the noun."""
+sentence. ``words``: log of their number; ``joins``: how many words inside carry no topic. ``verb_*``: its first or last
+word looks like a verb. ``head_near``: the question's noun is within three words. ``like_*``: similarity in context to
+the word that asks, and to the noun."""
 
 ALONE = ("means_head", "means_type", "in_sentence", "in_context")
 """Columns for candidates that were read alone too: similarity to the question's noun, or to the type where it has none;
@@ -167,6 +168,7 @@ def measure(
         "one_word": count(word) <= 1,
         "comma": count(flags([token.text == "," for token in tokens])) > 0,
         "and": count(flags([token.low in {"and", "or"} for token in tokens])) > 0,
+        "joins": count(word & ~topic & ~article),
         "verb_first": verb[first],
         "verb_last": verb[last],
         "head_near": (heads[np.minimum(last + 4, n)] - heads[last + 1] + heads[first] - heads[np.maximum(first - 3, 0)])

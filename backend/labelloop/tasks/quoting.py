@@ -68,7 +68,7 @@ class _Draft:
 def search(
     readings: Sequence[Reading], asked: Sequence[str], engine: ContextEngine, prompt: Prompt
 ) -> list[Found | None]:
-    """What may answer each question in its reading; None where the question or the reading has no word."""
+    """What may answer each question in its reading; None where the question has no word."""
     grammar, forms = words_of(prompt)
     questions = [grammar.read(text) for text in asked]
     whole = [_sentences(reading) for reading in readings]
@@ -78,7 +78,7 @@ def search(
     read = _read(texts, engine)
     drafts = [
         _draft(question, its, odd, read, prompt, grammar, forms)
-        if its and any(token.is_word for token in question.tokens)
+        if any(token.is_word for token in question.tokens)
         else None
         for question, its, odd in zip(questions, places, strange, strict=True)
     ]
