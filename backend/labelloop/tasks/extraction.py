@@ -41,7 +41,7 @@ def _decide(plan: FieldPlan, found: Found, prompt: Prompt) -> Answer:
     scores = fit(found, prompt)
     facts = {"type": found.question.type, "sentences": len(found.places)}
     if not len(scores):
-        return Answer(field=field.name, labels=(), score=1.0 - prompt.answerable, provenance=facts)
+        return Answer(field=field.name, labels=(), score=1.0, provenance=facts)  # nothing could be marked
     chances = dict(zip(OUTCOMES, outcomes(signs(found, scores), prompt), strict=True))
     place, one = found.candidates[int(scores.argmax())]
     where = found.places[place]
