@@ -68,8 +68,9 @@ def weigh(question: Question, sentences: Sequence[Sequence[Token]]) -> dict[str,
     """Stem of each term -> its weight; all sum to 1. What few of the text's sentences have weighs more."""
     counts = Counter(stem for sentence in sentences for stem in {token.stem for token in sentence if token.is_word})
     stems = dict.fromkeys(question.tokens[index].stem for index in question.terms)
+    many = max(len(sentences), 1)
     weights = {
-        stem: math.log(1 + max(len(sentences), 1) / (counts[stem] or 0.5)) * (STRONG if stem in question.strong else 1.0)
+        stem: math.log(1 + many / (counts[stem] or 0.5)) * (STRONG if stem in question.strong else 1.0)
         for stem in stems
     }
     total = sum(weights.values())

@@ -67,7 +67,7 @@ def fit(found: Found, prompt: Prompt) -> Array:
     weights = np.array([prompt.weights[name] for name in (*IN_TEXT, *ALONE)])
     forms = prompt.types[found.question.type].forms
     logits: Array = found.columns @ weights + np.array([forms[one.form] for _, one in found.candidates])
-    return logits
+    return logits.round(4)  # what is beyond differs with the batch that a text was computed in
 
 
 def signs(found: Found, scores: Array) -> Array:
