@@ -10,7 +10,7 @@ from labelloop.engines import load
 from labelloop.errors import SettingsError
 from labelloop.prompting import PromptFile, load_file
 from labelloop.settings import EngineName, Settings
-from labelloop.tasks import entities
+from labelloop.tasks import comparison, entities, extraction, extraction_prompt, qualities, ranking
 from labelloop.tasks.classification import EMPTY
 from labelloop.tasks.entity_prompt import EntityPrompt
 from labelloop.words import Answer, Bundle, FieldPlan, Reading, Span
@@ -35,6 +35,9 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "entities": Kind(entities.PROMPT, EntityPrompt, entities.answer, warm=entities.warm, engines=("encoder", "gliner")),
+    "extraction": Kind(extraction.PROMPT, extraction_prompt.Prompt, extraction.answer),
+    "comparison": Kind(qualities.PROMPT, qualities.Prompt, comparison.answer),
+    "ranking": Kind(qualities.PROMPT, qualities.Prompt, ranking.answer),
 }
 
 
