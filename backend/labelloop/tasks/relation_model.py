@@ -118,6 +118,8 @@ def class_of(name: str, forward: bool, prompt: RelationPrompt) -> Class:
 def _fit_known(reader: Reader, prompt: RelationPrompt, wanted: frozenset[str]) -> Known:
     from sklearn.linear_model import LogisticRegression
 
+    if not wanted:
+        return Known((NONE,), {}, np.zeros((1, 3 * reader.engine.embed(["X"]).shape[1])), np.zeros(1))
     near = {kin for name in wanted for kin in prompt.relations[name].kin} - wanted
     near |= {name for name, relation in prompt.relations.items() if wanted & set(relation.kin)} - wanted
     asked = [(name, EACH, 1) for name in sorted(wanted)] + [("", EACH, 1)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Annotated, NamedTuple, Self
 
+from pydantic import AfterValidator, model_validator
 from pydantic import Field as Check
-from pydantic import model_validator
 
 from labelloop.prompting import PromptFile, Strict
 from labelloop.tasks.verbalizers import humanise, key
@@ -32,7 +32,13 @@ class Example(NamedTuple):
     forward: bool
 
 
-Pattern = Annotated[str, Check(pattern=r"^(?=.*\{head\})(?=.*\{tail\})")]
+def _with_both(pattern: str) -> str:
+    if sorted(slot for slot in _SLOT.findall(pattern) if slot != "label") != ["head", "tail"]:
+        raise ValueError(f"{pattern!r} must have {{head}} and {{tail}}, each once")
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(_with_both)]
 Pair = Annotated[str, Check(pattern=r"^[^|]+ \| [^|]+$")]
 
 
@@ -96,7 +102,7 @@ class RelationConstants(Strict):
 class RelationPrompt(PromptFile):
     """A prompt file of the relations task."""
 
-    hypotheses: Annotated[tuple[str, ...], Check(min_length=1)]
+    hypotheses: Annotated[tuple[Pattern, ...], Check(min_length=1)]
     relations: dict[str, Relation]
     none: Sentences
     types: dict[str, str]
