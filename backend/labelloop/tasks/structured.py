@@ -8,9 +8,9 @@ from typing import Any
 
 from labelloop.engines import load
 from labelloop.errors import SettingsError
-from labelloop.prompting import PromptFile, load_file
+from labelloop.prompting import Prompt, PromptFile, load_file
 from labelloop.settings import Settings
-from labelloop.tasks import relations
+from labelloop.tasks import relations, remarks
 from labelloop.tasks.classification import EMPTY
 from labelloop.tasks.relation_prompt import RelationPrompt
 from labelloop.words import Answer, Bundle, FieldPlan, Reading, Span
@@ -34,6 +34,7 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "relations": Kind(relations.PROMPT, RelationPrompt, relations.answer, on_spans=True, warm=relations.warm),
+    "remarks": Kind(remarks.PROMPT, Prompt, remarks.answer, on_spans=True, warm=remarks.warm),
 }
 
 
