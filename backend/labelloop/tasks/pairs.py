@@ -37,6 +37,10 @@ class Pair(NamedTuple):
     crossed: int
     broken: int
 
+    @property
+    def ends(self) -> tuple[Ends, Ends]:
+        return (self.first.start, self.first.end), (self.second.start, self.second.end)
+
 
 def candidates(text: str, spans: Sequence[Span]) -> list[Pair]:
     """The pairs of passages of one text that may be related, in the order of the text.

@@ -23,10 +23,11 @@ from labelloop.tasks.relation_prompt import Ends, Example, RelationPrompt, fill
 Array = NDArray[np.float64]
 Class = tuple[str, bool]  # a relation of the prompt, and whether its head comes first in the text
 NONE: Class = ("", True)
+ANY: Class = ("*", True)  # of a config that names no relations: whichever it is
 
 EACH = 2  # sentences from a pattern of a relation that is asked for
 OTHERS = 3  # of the patterns of the others, every third is evidence for "none"
-NAMES = 6  # of a relation, which the map to names is learned with
+NAMES = 4  # of a relation, which the map to names is learned with
 STRENGTH = 2.0  # inverse of the softmax's penalty, as scikit-learn has it
 RIDGE = 3.0
 
@@ -116,16 +117,22 @@ def class_of(name: str, forward: bool, prompt: RelationPrompt) -> Class:
 
 
 def _fit_known(reader: Reader, prompt: RelationPrompt, wanted: frozenset[str]) -> Known:
-    from sklearn.linear_model import LogisticRegression
-
     if not wanted:
         return Known((NONE,), {}, np.zeros((1, 3 * reader.engine.embed(["X"]).shape[1])), np.zeros(1))
+    if wanted == {ANY[0]}:
+        seen, classes = _corpus(reader, prompt, [*((name, 1, 1) for name in prompt.relations), ("", EACH, 1)])
+        return _softmax(seen, [NONE if one == NONE else ANY for one in classes])
     near = {kin for name in wanted for kin in prompt.relations[name].kin} - wanted
     near |= {name for name, relation in prompt.relations.items() if wanted & set(relation.kin)} - wanted
     asked = [(name, EACH, 1) for name in sorted(wanted)] + [("", EACH, 1)]
     asked += [(name, 1, OTHERS) for name in prompt.relations if name not in wanted | near]
     seen, classes = _corpus(reader, prompt, asked)
-    labels = [one if one[0] in wanted else NONE for one in classes]
+    return _softmax(seen, [one if one[0] in wanted else NONE for one in classes])
+
+
+def _softmax(seen: Seen, labels: Sequence[Class]) -> Known:
+    from sklearn.linear_model import LogisticRegression
+
     order = (*sorted(set(labels) - {NONE}), NONE)
     vocabulary = _vocabulary(seen)
     model = LogisticRegression(C=STRENGTH, max_iter=1000, class_weight="balanced")
@@ -138,12 +145,9 @@ def _fit_known(reader: Reader, prompt: RelationPrompt, wanted: frozenset[str]) -
 
 def _fit_told(reader: Reader, prompt: RelationPrompt) -> Told:
     seen, classes = _corpus(reader, prompt, [(name, 1, 1) for name in (*prompt.relations, "")])
-    aims: dict[Class, Array] = {NONE: _unit(reader.engine.embed(["X and Y", "X, Y"]).mean(axis=0, keepdims=True))[0]}
-    for one in dict.fromkeys(classes):
-        if one != NONE:
-            names = prompt.relations[one[0]].told(True)[:NAMES]
-            texts = [text for name in names for text in statements(name, one[1], prompt)]
-            aims[one] = _unit(reader.engine.embed(texts).mean(axis=0, keepdims=True))[0]
+    told_by = {one: _names_of(one, prompt) for one in dict.fromkeys(classes)}
+    vectors = iter(reader.engine.embed([text for texts in told_by.values() for text in texts]))
+    aims = {one: _unit(np.mean([next(vectors) for _ in texts], axis=0)) for one, texts in told_by.items()}
     vocabulary = _vocabulary(seen)
     features, targets = _features(seen, vocabulary), np.stack([aims[one] for one in classes])
     middle, bias = features.mean(axis=0), targets.mean(axis=0)
@@ -153,6 +157,14 @@ def _fit_told(reader: Reader, prompt: RelationPrompt) -> Told:
     usual = _unit(features @ weights + bias).mean(axis=0, keepdims=True)
     alone = [text for text, one in zip(seen.masked, classes, strict=True) if one == NONE]
     return Told(vocabulary, weights, bias, usual, reader.engine.embed(alone).mean(axis=0, keepdims=True))
+
+
+def _names_of(one: Class, prompt: RelationPrompt) -> list[str]:
+    """What the map to names should say of a sentence of this class."""
+    if one == NONE:
+        return ["X and Y", "X, Y"]
+    name, forward = one
+    return [text for told in prompt.relations[name].told(True)[:NAMES] for text in statements(told, forward, prompt)]
 
 
 def statements(phrase: str, forward: bool, prompt: RelationPrompt) -> list[str]:
@@ -172,7 +184,7 @@ def _corpus(
         seen = see(reader.engine, [e.text for e in flat], [[(e.first, e.second)] for e in flat])
         made, start = [], 0
         for examples in sets:
-            made.append((_joined(seen[start : start + len(examples)]), examples))
+            made.append((joined(seen[start : start + len(examples)]), examples))
             start += len(examples)
         return made
 
@@ -183,14 +195,15 @@ def _corpus(
         for (name, _, _), (_, examples) in zip(asked, found, strict=True)
         for example in examples
     ]
-    return _joined([seen for seen, _ in found]), tuple(classes)
+    return joined([seen for seen, _ in found]), tuple(classes)
 
 
 def _examples(prompt: RelationPrompt, name: str, each: int, step: int) -> tuple[Example, ...]:
     return (prompt.relations[name] if name else prompt.none).examples(each, step)
 
 
-def _joined(parts: Sequence[Seen]) -> Seen:
+def joined(parts: Sequence[Seen]) -> Seen:
+    """The pairs of all parts, of which there is at least one."""
     return Seen(
         np.concatenate([part.contexts for part in parts]),
         [words for part in parts for words in part.clues],

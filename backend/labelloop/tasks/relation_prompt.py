@@ -141,7 +141,7 @@ def meaning(label: str, prompt: RelationPrompt) -> Meaning | None:
     ('place of birth', 'nationality', 'cause effect')
     """
     phrase = _bare(label)
-    if phrase in _NONE:
+    if phrase in _NONE or key(label) in _NONE:
         return None
     order = _ORDER.search(label)
     head = int(order[1]) if order and order[1] != order[2] else 0

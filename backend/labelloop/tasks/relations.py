@@ -8,16 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from labelloop.engines import ContextEngine
+from labelloop.engines import ContextEngine, Vectors
 from labelloop.engines.recent import Recent
 from labelloop.tasks.pairs import Pair, candidates
 from labelloop.tasks.relation_model import (
+    ANY,
     NONE,
     Array,
     Class,
     Reader,
     Seen,
     class_of,
+    joined,
     known,
     see,
     statements,
@@ -48,6 +50,7 @@ class Column:
 
 
 _columns: Recent[Hashable, tuple[Column, ...]] = Recent(256)
+_names: Recent[tuple[str, ...], Vectors] = Recent(4096)
 
 
 def answer(plan: FieldPlan, readings: Sequence[Reading], engine: ContextEngine, prompt: RelationPrompt) -> list[Answer]:
@@ -68,15 +71,13 @@ def answer(plan: FieldPlan, readings: Sequence[Reading], engine: ContextEngine, 
     ]
     links: list[list[Link]] = [[] for _ in readings]
     scores = np.ones(len(readings))
-    seen = see(
-        engine,
-        [text for _, text, _ in asked],
-        [[((p.first.start, p.first.end), (p.second.start, p.second.end)) for p in pairs] for _, _, pairs in asked],
-    )
-    for (index, _, pairs), what in zip(asked, seen, strict=True):
-        for pair, row in zip(pairs, chances(columns, pairs, what, reader, prompt), strict=True):
-            best = int(row[:-1].argmax()) if len(columns) else -1
-            if len(columns) and row[best] > row[-1] and row[best] >= prompt.constants.least:
+    if asked and columns:
+        seen = see(engine, [text for _, text, _ in asked], [[pair.ends for pair in pairs] for _, _, pairs in asked])
+        flat = [(index, pair) for index, _, pairs in asked for pair in pairs]
+        rows = chances(columns, [pair for _, pair in flat], joined(seen), reader, prompt)
+        for (index, pair), row in zip(flat, rows, strict=True):
+            best = int(row[:-1].argmax())
+            if row[best] > row[-1] and row[best] >= prompt.constants.least:
                 links[index].append(_link(pair, columns[best], row[best]))
                 scores[index] *= row[best]
             else:
@@ -122,26 +123,76 @@ def chances(
         texts = [statements(columns[index].phrase, columns[index].forward, prompt) for index in unknown]
         near = _told(seen, texts, reader, prompt)
         made[:, unknown] = nothing[:, None] + constants.told_slope * (near - constants.told_usual)
-    for row, pair in enumerate(pairs):
-        made[row, -1] = nothing[row] + constants.none
-        made[row, -1] += constants.crossed * pair.crossed + constants.broken * pair.broken
-        ends = prompt.type_of(pair.first.label[-1]), prompt.type_of(pair.second.label[-1])
-        for index, column in enumerate(columns):
-            head, tail = ends if column.forward else ends[::-1]
-            wrong = (bool(head and column.heads) and head not in column.heads) + (
-                bool(tail and column.tails) and tail not in column.tails
-            )
-            made[row, index] -= constants.mistyped * wrong
+    apart = [constants.none + constants.crossed * pair.crossed + constants.broken * pair.broken for pair in pairs]
+    made[:, -1] = nothing + np.array(apart)
+    made[:, :-1] -= constants.mistyped * _mistyped(columns, pairs, prompt)
     exponents = np.exp(made - made.max(axis=1, keepdims=True))
     shares: Array = exponents / exponents.sum(axis=1, keepdims=True)
     return shares
 
 
+def _mistyped(columns: Sequence[Column], pairs: Sequence[Pair], prompt: RelationPrompt) -> Array:
+    """(n_pairs, n_columns) how many of both passages have a label of another type than the relation's ends."""
+    labels = {span.label for pair in pairs for span in (pair.first, pair.second)}
+    types = {label: prompt.type_of(label[-1]) for label in labels}
+    ends = [(types[pair.first.label], types[pair.second.label]) for pair in pairs]
+    wrong = {both: [_wrong(column, *both) for column in columns] for both in set(ends)}
+    return np.array([wrong[both] for both in ends], np.float64)
+
+
+def _wrong(column: Column, first: str, second: str) -> int:
+    head, tail = (first, second) if column.forward else (second, first)
+    both = ((head, column.heads), (tail, column.tails))
+    return sum(bool(end and allowed and end not in allowed) for end, allowed in both)
+
+
+def relation_f1(gold: Sequence[Sequence[Link]], predicted: Sequence[Sequence[Link]]) -> dict[str, float]:
+    """How well predicted links agree with gold ones, over all items together.
+
+    A link is right when both ends have the same characters of the same object, and label and direction agree. A link to
+    the left is the same as its mirror image to the right; of one in both directions either end may be the head.
+
+    Returns:
+        "precision", "recall", "f1" (0.0 where there is nothing to divide by), "gold", "predicted" and "right" counts.
+
+    Raises:
+        ValueError: as many items on both sides are needed.
+    """
+    both = [
+        ({_told_by(link) for link in one}, {_told_by(link) for link in other})
+        for one, other in zip(gold, predicted, strict=True)
+    ]
+    right = sum(len(one & other) for one, other in both)
+    n_gold, n_predicted = sum(len(one) for one, _ in both), sum(len(other) for _, other in both)
+    return {
+        "precision": right / n_predicted if n_predicted else 0.0,
+        "recall": right / n_gold if n_gold else 0.0,
+        "f1": 2 * right / (n_gold + n_predicted) if n_gold + n_predicted else 0.0,
+        "gold": n_gold,
+        "predicted": n_predicted,
+        "right": right,
+    }
+
+
+def _told_by(link: Link) -> Hashable:
+    ends = [(span.source, span.start, span.end) for span in (link.head, link.tail)]
+    if link.direction == "bi":
+        return (frozenset(ends), link.label, "bi")
+    return (tuple(ends if link.direction == "right" else ends[::-1]), link.label)
+
+
 def _told(seen: Seen, texts: Sequence[Sequence[str]], reader: Reader, prompt: RelationPrompt) -> Array:
     """(n_pairs, n_labels) evidence for labels that only their names explain."""
-    names = np.stack([reader.engine.embed(told).mean(axis=0) for told in texts])
-    names /= np.maximum(np.linalg.norm(names, axis=1, keepdims=True), 1e-12)
+    names = np.stack(_names.get([(*reader.identity, *told) for told in texts], lambda new: _embedded(new, reader)))
     return told(reader, prompt).evidence(seen, reader.engine.embed(seen.masked), names)
+
+
+def _embedded(keys: Sequence[tuple[str, ...]], reader: Reader) -> list[Vectors]:
+    """The mean direction of the texts that follow the engine's identity in each key."""
+    texts = [key[len(reader.identity) :] for key in keys]
+    vectors = iter(reader.engine.embed([text for its in texts for text in its]))
+    means = [np.mean([next(vectors) for _ in its], axis=0) for its in texts]
+    return [mean / max(float(np.linalg.norm(mean)), 1e-12) for mean in means]
 
 
 def _wanted(columns: Sequence[Column]) -> frozenset[str]:
@@ -150,8 +201,7 @@ def _wanted(columns: Sequence[Column]) -> frozenset[str]:
 
 def _make_columns(plan: FieldPlan, prompt: RelationPrompt) -> tuple[Column, ...]:
     if not plan.field.labels:
-        every = {class_of(name, forward, prompt) for name in prompt.relations for forward in (True, False)}
-        return (Column("", True, frozenset(every)),)
+        return (Column("", True, frozenset({ANY})),)
     made: list[Column] = []
     for label in plan.field.labels:
         if said := meaning(label.text or label.path[-1], prompt):

@@ -13,11 +13,26 @@ from labelloop.words import Answer, FieldPlan, Reading, Remark
 
 PROMPT = "classification/v1"  # labels mean the same of a region as of a text
 
-ENOUGH = 2  # words beside the region that a clause must have to say something of it
+_IDLE = {
+    "the",
+    "a",
+    "an",
+    "this",
+    "that",
+    "these",
+    "those",
+    "my",
+    "our",
+    "his",
+    "her",
+    "their",
+    "its",
+    "and",
+    "or",
+    "in",
+}
 _SENTENCES = re.compile(r"[.!?][\"')\]]*\s+(?=[\"'(\[]*[A-Z0-9])|[。！？]|\n")
-_TURNS = re.compile(
-    rf"{_SENTENCES.pattern}|[;–—]|\b(?i:but|while|whereas|although|though|yet|however|except|unlike|despite)\b"
-)
+_TURNS = re.compile(rf"{_SENTENCES.pattern}|[;–—]|\b(?i:but|while|whereas|although|though|yet|except|unlike|despite)\b")
 _CLAUSES = re.compile(rf"{_TURNS.pattern}|,|\s(?i:and|or|because|so|with)\s")
 _WORD = re.compile(r"\w+")
 
@@ -81,7 +96,7 @@ def clause(text: str, start: int, end: int) -> str:
                 high = found.start()
                 break
         around = text[low:high].strip()
-        if len(_WORD.findall(text[low:start])) + len(_WORD.findall(text[end:high])) >= ENOUGH:
+        if set(_WORD.findall(f"{text[low:start]} {text[end:high]}".lower())) - _IDLE:
             break
     return around
 
