@@ -15,7 +15,7 @@ Ends = tuple[int, int]  # where a passage starts and ends in its text, in charac
 
 _SLOT = re.compile(r"\{(head|tail|label)\}")
 _ORDER = re.compile(r"\(\s*e?([12])\s*,\s*e?([12])\s*\)\s*$", re.IGNORECASE)
-_PREFIX = re.compile(r"^[A-Za-z]{2,6}:(?=\w)|^.*/(?=\w)")
+_PREFIX = re.compile(r"^[A-Za-z]{2,6}:(?=\w)|^/.*/(?=\w)")
 _WEAK = {"is", "are", "was", "were", "be", "been", "being", "the", "a", "an"}
 _NONE = {
     *("other", "others", "none", "no relation", "no relationship", "not related", "unrelated", "na", "n a", "nil"),

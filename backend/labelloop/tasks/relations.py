@@ -134,7 +134,7 @@ def chances(
 def _mistyped(columns: Sequence[Column], pairs: Sequence[Pair], prompt: RelationPrompt) -> Array:
     """(n_pairs, n_columns) how many of both passages have a label of another type than the relation's ends."""
     labels = {span.label for pair in pairs for span in (pair.first, pair.second)}
-    types = {label: prompt.type_of(label[-1]) for label in labels}
+    types = {label: prompt.type_of(label[-1]) if label else "" for label in labels}
     ends = [(types[pair.first.label], types[pair.second.label]) for pair in pairs]
     wrong = {both: [_wrong(column, *both) for column in columns] for both in set(ends)}
     return np.array([wrong[both] for both in ends], np.float64)
