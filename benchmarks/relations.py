@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -198,20 +199,18 @@ def semeval_text(rows: list[dict], settings: Settings) -> dict[str, Any]:
         if row["direction"] == "tail_to_head":
             head, tail = tail, head
         gold.append([] if row["relation"] == "Other" else [Link(head=head, tail=tail, label=row["relation"])])
-    field = make_field("relations", list(NINE))
+    texts = [row["text"] for row in rows]
     if "entities" in structured.KINDS:
-        finder = make_field("entities", ["entity"], name="marks")
-        bundle = tasks.make_bundle([finder, field], settings)
-        readings, how = [make_reading(row["text"], []) for row in rows], 'an entities field with the label "entity"'
+        finder = tasks.make_bundle([make_field("entities", ["entity"], name="marks")], settings)
+        spans = [list(one.spans) for one in ask(finder, [make_reading(text, []) for text in texts], settings)[0]]
+        how = 'an entities field with the label "entity"'
     else:
-        bundle = tasks.make_bundle([field], settings)
-        readings = [make_reading(row["text"], nominals(row["text"])) for row in rows]
-        how = "the last word of each run of content words"
+        spans, how = [nominals(text) for text in texts], "the last word of each run of content words"
+    readings = [make_reading(text, its) for text, its in zip(texts, spans, strict=True)]
+    bundle = tasks.make_bundle([make_field("relations", list(NINE))], settings)
     answers, _ = ask(bundle, readings, settings)
     found = relations.relation_f1(gold, [answer.links for answer in answers])
     strict = {key: round(value, 4) for key, value in found.items()}
-    if "entities" in structured.KINDS:
-        return {"passages_from": how, **strict}
     marked = [{(s.start, s.end) for s in reading.given} for reading in readings]
     both = [
         all((end.start, end.end) in its for link in links for end in (link.head, link.tail))
@@ -219,8 +218,7 @@ def semeval_text(rows: list[dict], settings: Settings) -> dict[str, Any]:
         if links
     ]
     first = [  # any two neighbouring passages, the most frequent relation
-        [Link(head=a, tail=b, label="Entity-Destination") for a, b in zip(r.given, r.given[1:], strict=False)]
-        for r in readings
+        [Link(head=a, tail=b, label="Entity-Destination") for a, b in pairwise(its)] for its in spans
     ]
     trivial = {key: round(value, 4) for key, value in relations.relation_f1(gold, first).items()}
     return {
