@@ -39,6 +39,9 @@ class Seen(NamedTuple):
     clues: list[set[str]]
     masked: list[str]
 
+    def part(self, rows: Sequence[int]) -> Seen:
+        return Seen(self.contexts[list(rows)], [self.clues[row] for row in rows], [self.masked[row] for row in rows])
+
 
 @dataclass(frozen=True)
 class Reader:

@@ -120,9 +120,13 @@ def chances(
             its = [place for place, one in enumerate(model.classes) if one in column.classes]
             made[:, index] = np.logaddexp.reduce(evidence[:, its], axis=1)
     if unknown:
-        texts = [statements(columns[index].phrase, columns[index].forward, prompt) for index in unknown]
-        near = _told(seen, texts, reader, prompt)
-        made[:, unknown] = nothing[:, None] + constants.told_slope * (near - constants.told_usual)
+        # the one costly step, a text to embed for each pair: so these labels do not reach over the end of a sentence
+        whole = [row for row, pair in enumerate(pairs) if not pair.broken]
+        made[:, unknown] = -np.inf
+        if whole:
+            texts = [statements(columns[index].phrase, columns[index].forward, prompt) for index in unknown]
+            near = _told(seen.part(whole), texts, reader, prompt)
+            made[np.ix_(whole, unknown)] = nothing[whole, None] + constants.told_slope * (near - constants.told_usual)
     apart = [constants.none + constants.crossed * pair.crossed + constants.broken * pair.broken for pair in pairs]
     made[:, -1] = nothing + np.array(apart)
     made[:, :-1] -= constants.mistyped * _mistyped(columns, pairs, prompt)
