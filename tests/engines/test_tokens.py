@@ -39,7 +39,7 @@ def test_every_token_of_a_long_text_has_a_vector_from_the_window_where_it_is_fur
     letters = "".join(text[start:end] for start, end in found.offsets)
     assert letters == "".join(words)
     assert (np.linalg.norm(found.vectors, axis=1) > 0).all()
-    first = encoder._contexts([encoder._cut(locate(encoder._tokenizer, [text])[0].ids)[0]])[0][1:-1]
+    first = encoder._contexts([encoder._cut(locate(encoder._tokenizer, [text])[0].ids)[0]], 1.0)[0][1:-1]
     np.testing.assert_allclose(found.vectors[:150], first[:150], atol=1e-5)
     assert not np.allclose(found.vectors[len(first) - 2], first[-2], atol=1e-3)
 

@@ -89,11 +89,15 @@ class Encoder:
             return np.zeros((0, self._model.get_embedding_dimension() or 0), np.float32)
         return _unit(sums)
 
-    def tokens(self, texts: Sequence[str]) -> list[Tokens]:
-        """Per text its tokens, with their characters in it and (n_tokens, d) vectors of the last layer in context.
+    def tokens(self, texts: Sequence[str], depth: float = 1.0) -> list[Tokens]:
+        """Per text its tokens, with their characters in it and (n_tokens, d) vectors of a layer in context.
 
         Long texts are read in the windows of ``embed``; of a token that two windows read, the vector is that of the
         window whose middle is nearer. The result holds n_tokens x d floats, so many texts are better asked in parts.
+
+        Args:
+            depth: how far up the model, in (0, 1]: 1 is the last layer, 0.5 the middle one, which knows more of what
+                kind of word a token is (Tenney et al. 2019) than the last, which was trained to be pooled.
 
         Raises:
             ModelError: the model's tokenizer does not tell where tokens stand.
@@ -104,7 +108,7 @@ class Encoder:
         frame = self._head + self._tail
         states: dict[int, Vectors] = {}
         for batch in batches([len(window) for window in windows], self._budget):
-            for index, vectors in zip(batch, self._contexts([windows[one] for one in batch]), strict=True):
+            for index, vectors in zip(batch, self._contexts([windows[one] for one in batch], depth), strict=True):
                 owner, place = whose[index]
                 n_tokens = len(located[owner].ids)
                 starts = self._starts(n_tokens)
@@ -148,13 +152,17 @@ class Encoder:
             vectors: Vectors = self._model(self._features(windows))["sentence_embedding"].float().cpu().numpy()
         return vectors
 
-    def _contexts(self, windows: list[list[int]]) -> list[Vectors]:
-        """Of each window (n_tokens, d) the last layer, special tokens included, padding not."""
+    def _contexts(self, windows: list[list[int]], depth: float) -> list[Vectors]:
+        """Of each window (n_tokens, d) of one layer, special tokens included, padding not."""
         features = self._features(windows)
         with torch.inference_mode():
-            states = self._model[0](dict(features))["token_embeddings"].float()
+            if depth >= 1:
+                states = self._model[0](dict(features))["token_embeddings"]
+            else:
+                hidden = self._model[0].auto_model(**features, output_hidden_states=True).hidden_states
+                states = hidden[max(1, round(depth * (len(hidden) - 1)))]
         read = features["attention_mask"].bool()
-        return [vectors[mask].cpu().numpy() for vectors, mask in zip(states, read, strict=True)]
+        return [vectors[mask].float().cpu().numpy() for vectors, mask in zip(states, read, strict=True)]
 
     def _features(self, windows: list[list[int]]) -> dict[str, torch.Tensor]:
         padded = self._tokenizer.pad({"input_ids": windows}, return_tensors="pt")

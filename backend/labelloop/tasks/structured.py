@@ -10,8 +10,9 @@ from labelloop.engines import load
 from labelloop.errors import SettingsError
 from labelloop.prompting import Prompt, PromptFile, load_file
 from labelloop.settings import Settings
-from labelloop.tasks import relations, remarks
+from labelloop.tasks import entities, relations, remarks
 from labelloop.tasks.classification import EMPTY
+from labelloop.tasks.entity_prompt import EntityPrompt
 from labelloop.tasks.relation_prompt import RelationPrompt
 from labelloop.words import Answer, Bundle, FieldPlan, Reading, Span
 
@@ -33,6 +34,7 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
+    "entities": Kind(entities.PROMPT, EntityPrompt, entities.answer, warm=entities.warm),
     "relations": Kind(relations.PROMPT, RelationPrompt, relations.answer, on_spans=True, warm=relations.warm),
     "remarks": Kind(remarks.PROMPT, Prompt, remarks.answer, on_spans=True, warm=remarks.warm),
 }
