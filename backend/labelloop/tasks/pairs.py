@@ -71,7 +71,7 @@ def candidates(text: str, spans: Sequence[Span]) -> list[Pair]:
 
 
 def contexts(tokens: Tokens, pairs: Sequence[tuple[Ends, Ends]]) -> Vectors:
-    """(n_pairs, 3 d): what the model's last layer says of the first passage, the second, and of what is between."""
+    """(n_pairs, 3 d): what the model says of the first passage, the second, and of what is between."""
     width = tokens.vectors.shape[1]
     sums = np.zeros((len(tokens.vectors) + 1, width))
     np.cumsum(tokens.vectors, axis=0, out=sums[1:], dtype=np.float64)

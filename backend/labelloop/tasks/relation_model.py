@@ -25,6 +25,7 @@ Class = tuple[str, bool]  # a relation of the prompt, and whether its head comes
 NONE: Class = ("", True)
 ANY: Class = ("*", True)  # of a config that names no relations: whichever it is
 
+DEPTH = 0.5  # of the layer that is read: the last one of a sentence encoder says more of the text than of the passage
 EACH = 2  # sentences from a pattern of a relation that is asked for
 OTHERS = 3  # of the patterns of the others, every third is evidence for "none"
 NAMES = 4  # of a relation, which the map to names is learned with
@@ -54,7 +55,7 @@ class Reader:
 def see(engine: ContextEngine, texts: Sequence[str], pairs: Sequence[Sequence[tuple[Ends, Ends]]]) -> list[Seen]:
     """The pairs of each text. A text is read once, however many pairs it has."""
     seen = []
-    for tokens, text, its in zip(engine.tokens(texts), texts, pairs, strict=True):
+    for tokens, text, its in zip(engine.tokens(texts, DEPTH), texts, pairs, strict=True):
         found = [clues(text, first, second) for first, second in its]
         seen.append(Seen(contexts(tokens, its), found, [masked(text, first, second) for first, second in its]))
     return seen
