@@ -339,7 +339,7 @@ def write(report: dict[str, Any]) -> None:
         f"## SemEval-2010 Task 8, {given['rows']} test sentences, both nominals given",
         "",
         "Eighteen labels with direction, and Other. The prompt's sentences were written by us; its authors saw about a "
-        "hundred sentences of the train split, and constants were chosen on that split.",
+        "hundred sentences of the train split, and the layer and the constants were chosen on it.",
         "",
         "| method | accuracy | official macro F1 | accuracy without direction | says Other |",
         "|---|---|---|---|---|",
@@ -366,7 +366,7 @@ def write(report: dict[str, Any]) -> None:
         "",
         "## Texts of our own (benchmarks/texts), passages given",
         "",
-        "Written with the method in view, so they flatter it. The last set's labels are told by their names alone.",
+        "Written with the method in view, and constants were chosen on them, so they flatter it. The last set's labels are told by their names alone.",
         "",
         "| relations | precision | recall | F1 | gold | predicted | right |",
         "|---|---|---|---|---|---|---|",
