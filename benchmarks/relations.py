@@ -366,7 +366,8 @@ def write(report: dict[str, Any]) -> None:
         "",
         "## Texts of our own (benchmarks/texts), passages given",
         "",
-        "Written with the method in view, and constants were chosen on them, so they flatter it. The last set's labels are told by their names alone.",
+        "Written with the method in view, and constants were chosen on them, so they flatter it. The last "
+        "set's labels are told by their names alone.",
         "",
         "| relations | precision | recall | F1 | gold | predicted | right |",
         "|---|---|---|---|---|---|---|",
