@@ -9,7 +9,7 @@ from labelloop.engines.identity import identify
 from labelloop.errors import ConfigError, SettingsError
 from labelloop.prompting import Prompt, load_prompt
 from labelloop.settings import Settings
-from labelloop.tasks import classification, own_labels, ranking, structured
+from labelloop.tasks import classification, own_labels, rank, structured
 from labelloop.words import Answer, Bundle, Field, FieldPlan
 
 KINDS = {"classification": "classification/v1"} | {name: kind.prompt for name, kind in structured.KINDS.items()}
@@ -87,7 +87,7 @@ def calibrate(bundle: Bundle, sample: Sequence[Mapping[str, str]], settings: Set
         # dynamic ones have no labels before an item brings some
         fixed = [one for one in plans if not one.field.dynamic and not one.field.structured]
         prompts = [_prompt(one, settings) for one in fixed]
-        ranking.warm(engine, fixed, prompts)
+        rank.warm(engine, fixed, prompts)
     structured.warm(bundle, settings)
     return bundle
 
@@ -112,7 +112,7 @@ def _answer_with(
     texts = list(dict.fromkeys(t for item in rendered for name, t in item.items() if name in names and t.strip()))
     row = {text: index for index, text in enumerate(texts)}
     windows = engine.windows(texts)
-    for one, ranked in zip(plans, ranking.rank(engine, plans, prompts, texts), strict=True):
+    for one, ranked in zip(plans, rank.rank(engine, plans, prompts, texts), strict=True):
         name = one.field.name
         asked = []
         for found, item in zip(answers, rendered, strict=True):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from labelloop.engines import Engine
 from labelloop.prompting import Prompt
-from labelloop.tasks import classification, ranking
+from labelloop.tasks import classification, rank
 from labelloop.words import Answer, FieldPlan, Reading, Remark
 
 PROMPT = "classification/v1"  # labels mean the same of a region as of a text
@@ -54,7 +54,7 @@ def answer(plan: FieldPlan, readings: Sequence[Reading], engine: Engine, prompt:
     told = [(text[span.start : span.end], clause(text, span.start, span.end)) for _, span, text in asked]
     texts = list(dict.fromkeys(text for both in told for text in both))
     row = {text: index for index, text in enumerate(texts)}
-    (ranked,) = ranking.rank(engine, [plan], [prompt], texts)
+    (ranked,) = rank.rank(engine, [plan], [prompt], texts)
     similarities = ranked.similarities[[[row[one], row[other]] for one, other in told]].mean(axis=1) if told else None
     decided = (
         []
@@ -75,7 +75,7 @@ def answer(plan: FieldPlan, readings: Sequence[Reading], engine: Engine, prompt:
 
 def warm(plan: FieldPlan, engine: Engine, prompt: Prompt) -> None:
     """Computes the labels and their priors."""
-    ranking.warm(engine, [plan], [prompt])
+    rank.warm(engine, [plan], [prompt])
 
 
 def clause(text: str, start: int, end: int) -> str:
