@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-
-import numpy as np
+from collections.abc import Mapping, Sequence
 
 from labelloop.engines import Ranker, load
 from labelloop.engines.identity import identify
-from labelloop.engines.recent import Recent
 from labelloop.errors import ConfigError, SettingsError
 from labelloop.prompting import Prompt, load_prompt
 from labelloop.settings import FieldEngine, Settings
-from labelloop.tasks import calibration, classification, own_labels, structured
-from labelloop.tasks.calibration import Prior
-from labelloop.tasks.verbalizers import Verbalization, verbalize
+from labelloop.tasks import classification, own_labels, rank, structured
 from labelloop.words import Answer, Bundle, Field, FieldPlan
 
 KINDS: dict[tuple[str, str], str] = {
@@ -26,10 +21,6 @@ KINDS: dict[tuple[str, str], str] = {
 
 _READS_ONCE = frozenset({"encoder", "gliner"})
 """Engines that read a text once for all labels of all fields; the others read it with each label."""
-
-_told: Recent[Hashable, Verbalization] = Recent(256)
-_PriorKey = tuple[str, str, str, str, Verbalization]  # engine, model, revision, the prompt's digest, the labels
-_priors: Recent[_PriorKey, Prior] = Recent(256)
 
 
 def plan(field: Field, settings: Settings) -> FieldPlan:
@@ -122,9 +113,8 @@ def calibrate(bundle: Bundle, sample: Sequence[Mapping[str, str]], settings: Set
         engine = load(plans[0].engine, plans[0].model, plans[0].revision, settings)
         # dynamic ones have no labels before an item brings some
         fixed = [one for one in plans if not one.field.dynamic and not one.field.structured]
-        prompts = [_prompt(one, settings) for one in fixed]
-        told = [_verbalize(one, prompt) for one, prompt in zip(fixed, prompts, strict=True)]
-        _priors_of(engine, fixed, prompts, told)
+        if fixed:
+            rank.warm(engine, fixed, [_prompt(one, settings) for one in fixed])
     structured.warm(bundle, settings)
     return bundle
 
@@ -153,16 +143,11 @@ def _answer_with(
     """Answers the plans of one engine: every text of every plan in one call, against the labels of all plans."""
     engine: Ranker = load(plans[0].engine, plans[0].model, plans[0].revision, settings)
     prompts = [_prompt(one, settings) for one in plans]
-    told = [_verbalize(one, prompt) for one, prompt in zip(plans, prompts, strict=True)]
     names = {one.field.name for one in plans}
     texts = list(dict.fromkeys(t for item in rendered for name, t in item.items() if name in names and t.strip()))
     row = {text: index for index, text in enumerate(texts)}
     windows = engine.windows(texts)
-    similarities = engine.rank(texts, [label for one in told for label in one.texts]).astype(np.float64)
-    priors = _priors_of(engine, plans, prompts, told)
-    column = 0
-    for one, verbalization, prior in zip(plans, told, priors, strict=True):
-        columns = slice(column, column := column + len(verbalization.texts))
+    for one, ranked in zip(plans, rank.rank(engine, plans, prompts, texts), strict=True):
         name = one.field.name
         asked = []
         for found, item in zip(answers, rendered, strict=True):
@@ -171,7 +156,8 @@ def _answer_with(
             elif name in item:
                 found[name] = classification.empty(one.field)
         rows = [index for _, index in asked]
-        decided = classification.decide(one, similarities[rows, columns], prior, [windows[index] for index in rows])
+        its_windows = [windows[index] for index in rows]
+        decided = classification.decide(one, ranked.similarities[rows], ranked.prior, its_windows)
         for (found, _), its_answer in zip(asked, decided, strict=True):
             found[name] = its_answer
 
@@ -184,32 +170,3 @@ def _prompt(one: FieldPlan, settings: Settings) -> Prompt:
             "Bring the old file back, or run `labelloop connect` again: it makes a version with the new one.",
         )
     return prompt
-
-
-def _verbalize(one: FieldPlan, prompt: Prompt) -> Verbalization:
-    return _told.get([(one.field, prompt.digest)], lambda _: [verbalize(one.field, prompt)])[0]
-
-
-def _priors_of(
-    engine: Ranker, plans: Sequence[FieldPlan], prompts: Sequence[Prompt], told: Sequence[Verbalization]
-) -> list[Prior]:
-    """The prior of each plan, computed once per process and set of labels: it depends on nothing else, so it is the
-    same in every process. Those that are new are computed together, because the general texts cost most of it."""
-    keys: list[_PriorKey] = [
-        (one.engine, one.model, one.revision, prompt.digest, verbalization)
-        for one, prompt, verbalization in zip(plans, prompts, told, strict=True)
-    ]
-
-    def estimate(new: list[_PriorKey]) -> list[Prior]:
-        found: dict[_PriorKey, Prior] = {}
-        for prompt in {prompt.digest: prompt for prompt in prompts}.values():
-            its = [key for key in new if key[3] == prompt.digest]
-            labels = [label for key in its for label in key[4].texts]
-            similarities = engine.rank((*prompt.plain, *prompt.everyday), labels).astype(np.float64)
-            column, n_plain = 0, len(prompt.plain)
-            for key in its:
-                columns = similarities[:, column : (column := column + len(key[4].texts))]
-                found[key] = calibration.estimate_prior(columns[:n_plain], columns[n_plain:], key[4].residual)
-        return [found[key] for key in new]
-
-    return _priors.get(keys, estimate)

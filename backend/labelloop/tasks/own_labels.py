@@ -60,6 +60,10 @@ def _parts(bundle: Bundle, rendered: Sequence[Mapping[str, str]]) -> Iterator[_P
                 known[name] = Answer(field=name, labels=(), score=0.0, reason=_LOST)
                 continue
             part.plans[its_name], part.names[its_name], texts[its_name] = its_plan, name, text
+        for plan in bundle.plans:
+            if plan.field.structured:  # others of the item's fields may need its regions
+                part.plans.setdefault(plan.field.name, plan)
+                part.names.setdefault(plan.field.name, plan.field.name)
         part.texts.append(texts)
         part.answers.append(known)
     if part.texts:

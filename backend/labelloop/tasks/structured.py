@@ -8,11 +8,21 @@ from typing import Any
 
 from labelloop.engines import load
 from labelloop.errors import SettingsError
-from labelloop.prompting import PromptFile, load_file
+from labelloop.prompting import Prompt, PromptFile, load_file
 from labelloop.settings import EngineName, Settings
-from labelloop.tasks import comparison, entities, extraction, extraction_prompt, qualities, ranking
+from labelloop.tasks import (
+    comparison,
+    entities,
+    extraction,
+    extraction_prompt,
+    qualities,
+    ranking,
+    relations,
+    remarks,
+)
 from labelloop.tasks.classification import EMPTY
 from labelloop.tasks.entity_prompt import EntityPrompt
+from labelloop.tasks.relation_prompt import RelationPrompt
 from labelloop.words import Answer, Bundle, FieldPlan, Reading, Span
 
 
@@ -38,6 +48,8 @@ KINDS: dict[str, Kind] = {
     "extraction": Kind(extraction.PROMPT, extraction_prompt.Prompt, extraction.answer),
     "comparison": Kind(qualities.PROMPT, qualities.Prompt, comparison.answer),
     "ranking": Kind(qualities.PROMPT, qualities.Prompt, ranking.answer),
+    "relations": Kind(relations.PROMPT, RelationPrompt, relations.answer, on_spans=True, warm=relations.warm),
+    "remarks": Kind(remarks.PROMPT, Prompt, remarks.answer, on_spans=True, warm=remarks.warm),
 }
 
 
@@ -67,6 +79,8 @@ def answer(
                 if not source:
                     continue
                 reading = Reading.model_validate_json(item[source])
+                if source != name:
+                    reading = _of(plan, reading)
                 if on_spans and not reading.given:
                     given = _found(plan, needed[index])
                     reading = reading.model_copy(update={"given": given})
@@ -83,6 +97,12 @@ def _asking(name: str, plans: Mapping[str, FieldPlan], item: Mapping[str, str]) 
         if other in item and name in plan.field.regions_of:
             return other
     return ""
+
+
+def _of(plan: FieldPlan, reading: Reading) -> Reading:
+    """What a field reads of another's reading: its own objects."""
+    names = {source.name for source in plan.field.sources}
+    return Reading(passages=tuple(passage for passage in reading.passages if passage.name in names))
 
 
 def _found(plan: FieldPlan, known: Mapping[str, Answer]) -> tuple[Span, ...]:

@@ -1,0 +1,72 @@
+"""Texts against labels of fields: what labels mean, what they are like before any text, how similar texts are."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from labelloop.engines import Ranker
+from labelloop.engines.recent import Recent
+from labelloop.prompting import Prompt
+from labelloop.tasks import calibration
+from labelloop.tasks.calibration import Array, Prior
+from labelloop.tasks.verbalizers import Verbalization, verbalize
+from labelloop.words import FieldPlan
+
+_told: Recent[Hashable, Verbalization] = Recent(256)
+_PriorKey = tuple[str, str, str, str, Verbalization]  # engine, model, revision, the prompt's digest, the labels
+_priors: Recent[_PriorKey, Prior] = Recent(256)
+
+
+class Ranked(NamedTuple):
+    """``similarities``: (n_texts, n_labels) of one plan's labels; ``prior``: theirs."""
+
+    similarities: Array
+    prior: Prior
+
+
+def rank(engine: Ranker, plans: Sequence[FieldPlan], prompts: Sequence[Prompt], texts: Sequence[str]) -> list[Ranked]:
+    """Per plan of one engine, the texts against its labels: one call for all plans, so a text is embedded once."""
+    told = [_verbalize(one, prompt) for one, prompt in zip(plans, prompts, strict=True)]
+    similarities = engine.rank(texts, [label for one in told for label in one.texts]).astype(np.float64)
+    ranked, column = [], 0
+    for verbalization, prior in zip(told, _priors_of(engine, plans, prompts, told), strict=True):
+        columns = slice(column, column := column + len(verbalization.texts))
+        ranked.append(Ranked(similarities[:, columns], prior))
+    return ranked
+
+
+def warm(engine: Ranker, plans: Sequence[FieldPlan], prompts: Sequence[Prompt]) -> None:
+    """Computes the labels and the priors of the plans of one engine."""
+    rank(engine, plans, prompts, ())
+
+
+def _verbalize(one: FieldPlan, prompt: Prompt) -> Verbalization:
+    return _told.get([(one.field, prompt.digest)], lambda _: [verbalize(one.field, prompt)])[0]
+
+
+def _priors_of(
+    engine: Ranker, plans: Sequence[FieldPlan], prompts: Sequence[Prompt], told: Sequence[Verbalization]
+) -> list[Prior]:
+    """The prior of each plan, computed once per process and set of labels: it depends on nothing else, so it is the
+    same in every process. Those that are new are computed together, because the general texts cost most of it."""
+    keys: list[_PriorKey] = [
+        (one.engine, one.model, one.revision, prompt.digest, verbalization)
+        for one, prompt, verbalization in zip(plans, prompts, told, strict=True)
+    ]
+
+    def estimate(new: list[_PriorKey]) -> list[Prior]:
+        found: dict[_PriorKey, Prior] = {}
+        for prompt in {prompt.digest: prompt for prompt in prompts}.values():
+            its = [key for key in new if key[3] == prompt.digest]
+            labels = [label for key in its for label in key[4].texts]
+            similarities = engine.rank((*prompt.plain, *prompt.everyday), labels).astype(np.float64)
+            column, n_plain = 0, len(prompt.plain)
+            for key in its:
+                columns = similarities[:, column : (column := column + len(key[4].texts))]
+                found[key] = calibration.estimate_prior(columns[:n_plain], columns[n_plain:], key[4].residual)
+        return [found[key] for key in new]
+
+    return _priors.get(keys, estimate)

@@ -1,0 +1,106 @@
+"""Remarks: what a control of single regions (perRegion) says of each, from its words and the clause around them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+from labelloop.engines import Engine
+from labelloop.prompting import Prompt
+from labelloop.tasks import classification, rank
+from labelloop.words import Answer, FieldPlan, Reading, Remark
+
+PROMPT = "classification/v1"  # labels mean the same of a region as of a text
+
+_IDLE = {
+    "the",
+    "a",
+    "an",
+    "this",
+    "that",
+    "these",
+    "those",
+    "my",
+    "our",
+    "his",
+    "her",
+    "their",
+    "its",
+    "and",
+    "or",
+    "in",
+}
+_SENTENCES = re.compile(r"[.!?][\"')\]]*\s+(?=[\"'(\[]*[A-Z0-9])|[。！？]|\n")
+_TURNS = re.compile(rf"{_SENTENCES.pattern}|[;–—]|\b(?i:but|while|whereas|although|though|yet|except|unlike|despite)\b")
+_CLAUSES = re.compile(rf"{_TURNS.pattern}|,|\s(?i:and|or|because|so|with)\s")
+_WORD = re.compile(r"\w+")
+
+
+def answer(plan: FieldPlan, readings: Sequence[Reading], engine: Engine, prompt: Prompt) -> list[Answer]:
+    """One Answer per reading, with a remark on each of its regions that there is something to say of.
+
+    A region is classified like a text: by the mean of how similar its own words and the clause that it stands in are to
+    the labels. So two regions of one sentence may be told apart ("The food was great but the service was slow").
+    ``Remark.score`` counts the region's own score; ``Answer.score`` is the probability that all remarks are right.
+    """
+    asked = [
+        (index, span, passage.text)
+        for index, reading in enumerate(readings)
+        for passage in reading.passages
+        for span in reading.given
+        if span.source == passage.name and passage.text[span.start : span.end].strip()
+    ]
+    told = [(text[span.start : span.end], clause(text, span.start, span.end)) for _, span, text in asked]
+    texts = list(dict.fromkeys(text for both in told for text in both))
+    row = {text: index for index, text in enumerate(texts)}
+    (ranked,) = rank.rank(engine, [plan], [prompt], texts)
+    similarities = ranked.similarities[[[row[one], row[other]] for one, other in told]].mean(axis=1) if told else None
+    decided = (
+        []
+        if similarities is None
+        else classification.decide(plan, similarities, ranked.prior, engine.windows([around for _, around in told]))
+    )
+    remarks: list[list[Remark]] = [[] for _ in readings]
+    scores: list[list[float]] = [[] for _ in readings]
+    for (index, span, _), its in zip(asked, decided, strict=True):
+        scores[index].append(its.score)
+        if its.labels:
+            remarks[index].append(Remark(span=span, labels=its.labels, score=_round(its.score * span.score)))
+    return [
+        Answer(field=plan.field.name, labels=(), score=_round(math.prod(chances)), remarks=tuple(its))
+        for its, chances in zip(remarks, scores, strict=True)
+    ]
+
+
+def warm(plan: FieldPlan, engine: Engine, prompt: Prompt) -> None:
+    """Computes the labels and their priors."""
+    rank.warm(engine, [plan], [prompt])
+
+
+def clause(text: str, start: int, end: int) -> str:
+    """The words around a region that speak of it: its clause, the sentence's half that it is in where its clause has
+    hardly another word, else its sentence.
+
+    >>> clause("The food was great but the service was slow.", 4, 8)
+    'The food was great'
+    >>> clause("Food and service were excellent.", 0, 4)
+    'Food and service were excellent.'
+    """
+    for ends in (_CLAUSES, _TURNS, _SENTENCES):
+        low, high = 0, len(text)
+        for found in ends.finditer(text):
+            if found.end() <= start:
+                low = found.end()
+            elif found.start() >= end:
+                high = found.start()
+                break
+        around = text[low:high].strip()
+        if set(_WORD.findall(f"{text[low:start]} {text[end:high]}".lower())) - _IDLE:
+            break
+    return around
+
+
+def _round(chance: float) -> float:
+    """To 4 decimals: what is beyond them differs with the batch that a text was computed in."""
+    return round(min(max(chance, 0.0), 1.0), 4)
