@@ -13,6 +13,7 @@ from typing import Any
 
 from labelloop.errors import ConfigError, RequestError
 from labelloop.settings import Settings
+from labelloop.studio.documents import Documents
 from labelloop.studio.render import render_all
 from labelloop.studio.results import prediction, validate
 from labelloop.studio.schema import Schema, fields_for, read_config
@@ -203,7 +204,8 @@ def importable(tasks: Sequence[Mapping[str, Any]], predicted: Predicted) -> list
         entry = {name: task[name] for name in ("id", "data", "meta", "annotations") if name in task}
         if any(answer.reason is None for answer in answers):
             fields = fields_for(predicted.bundle.fields, task["data"])
-            clean, _ = validate(prediction(fields, answers, predicted.version), fields)
+            documents = Documents(fields, task["data"])
+            clean, _ = validate(prediction(fields, answers, predicted.version, documents), fields, documents)
             entry["predictions"] = [clean]
         result.append(entry)
     return result

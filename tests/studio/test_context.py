@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 
 from labelloop.studio.context import selected_texts
+from labelloop.studio.documents import Documents
 from labelloop.studio.schema import read_config
 from support.samples import CHOICES
 
 FIELDS = read_config(CHOICES).fields
-DATA = {"text": "The courier was late. I forgot my password."}
+DOCUMENTS = Documents(FIELDS, {"text": "The courier was late. I forgot my password."})
 
 
 def region(value: Any, **other: Any) -> dict[str, Any]:
@@ -18,8 +19,8 @@ def region(value: Any, **other: Any) -> dict[str, Any]:
 
 def test_the_newest_passage_is_read_by_text_or_by_offsets() -> None:
     whole = {"result": [region({"text": "The courier"}), region({"start": 22, "end": 43})]}
-    assert selected_texts(whole, FIELDS, DATA) == {"topic": "I forgot my password."}
-    assert selected_texts({"result": [region({"text": "late", "start": 0, "end": 3})]}, FIELDS, DATA) == {
+    assert selected_texts(whole, FIELDS, DOCUMENTS) == {"topic": "I forgot my password."}
+    assert selected_texts({"result": [region({"text": "late", "start": 0, "end": 3})]}, FIELDS, DOCUMENTS) == {
         "topic": "late"
     }
 
@@ -45,4 +46,4 @@ def test_the_newest_passage_is_read_by_text_or_by_offsets() -> None:
     ],
 )
 def test_what_is_no_selected_passage_changes_nothing(context: Any) -> None:
-    assert selected_texts(context, FIELDS, DATA) == {}
+    assert selected_texts(context, FIELDS, DOCUMENTS) == {}

@@ -168,9 +168,11 @@ def test_other_numbers_are_left_to_people(attributes: str, words: str) -> None:
         (f'<Choices name="c" toName="other">{TWO}</Choices>', '"other"'),
         (f'<Choices name="c">{TWO}</Choices>', "toName"),
         (f'<Choices name="c" toName="text, img">{TWO}</Choices><Image name="img" value="$img"/>', "<Image"),
-        ('<Labels name="c" toName="text"><Label value="PER"/></Labels>', "spans"),
+        ('<Labels name="c" toName="text"/>', "no labels"),
+        ('<Labels name="c" toName="text" value="$labels"/>', "come with each task"),
+        ('<HyperTextLabels name="c" toName="text"><Label value="PER"/></HyperTextLabels>', "marks no spans of <Text"),
         ('<TextArea name="c" toName="text"/>', "free text"),
-        ('<Pairwise name="c" toName="text"/>', "comes later"),
+        ('<Pairwise name="c" toName="text"/>', "names 1"),
         ('<Magic name="c" toName="text"/>', "<Magic> is not supported"),
         ('<Rating name="c" toName="text" maxRating="many"/>', "maxRating"),
         ('<Rating name="c" toName="text" maxRating="1"/>', "nothing to choose"),
@@ -190,9 +192,8 @@ def test_a_control_without_a_name_is_named_by_its_place() -> None:
     assert read(f'{TEXT}\n<Choices toName="text">{TWO}</Choices>').skipped == {"<Choices> in line 2": "it has no name"}
 
 
-def test_filters_and_relations_are_no_controls() -> None:
-    schema = read(f'{TEXT}<Filter toName="c"/><Relations><Relation value="r"/></Relations>')
-    assert schema == Schema((), {})
+def test_filters_are_no_controls() -> None:
+    assert read(f'{TEXT}<Filter toName="c"/>') == Schema((), {})
 
 
 def test_several_controls_and_objects_in_one_config() -> None:

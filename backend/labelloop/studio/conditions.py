@@ -53,7 +53,9 @@ def _condition(node: Any, controls: Mapping[str, Any]) -> Condition | None:
         if name not in controls or tag(controls[name]) not in _WITH_CHOICES:
             raise Skip(f'its visibleWhen refers to "{name}", and no Choices or Taxonomy has this name')
         if flag(controls[name], "perRegion"):
-            raise Skip(f'it is shown by a choice of "{name}" for a single region')
+            if when == "choice-unselected":
+                return None  # no region is selected when a task is opened
+            raise Skip(f'it is shown only when a choice of "{name}" is selected for a single region')
         labels = tuple(dict.fromkeys(_stored(controls[name], label) for label in labels))
     return Condition(control=name, labels=labels, selected=when == "choice-selected")
 

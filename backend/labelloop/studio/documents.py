@@ -9,7 +9,7 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 from labelloop.errors import ItemError
 from labelloop.studio.hypertext import HyperText
@@ -251,5 +251,5 @@ def _whole(text: str) -> str:
     return _SURROGATES.sub("\ufffd", text)
 
 
-def _is_index(number: Any) -> bool:
+def _is_index(number: Any) -> TypeGuard[int]:
     return isinstance(number, int) and not isinstance(number, bool)

@@ -71,7 +71,7 @@ def relations_field(node: Any, name: str, marking: Sequence[Field]) -> Field:
         raise Skip("it relates regions, and no control that marks spans of text is filled")
     sources = tuple({source.name: source for field in marking for source in field.sources}.values())
     names = tuple(field.name for field in marking)
-    offer = Offer(relations(node))
+    offer = Offer(relations(node), multiple=attr(node, "choice") != "single")
     return _plain(node, name, "relations", sources, offer, regions_of=names)
 
 
@@ -101,7 +101,7 @@ def _spans(field: Field, kind: str, config: Config) -> Field:
     """Entities; or the answer to the config's question, where the labels say so."""
     for source in field.sources:
         if source.tag.lower() not in MARKED[kind]:
-            raise Skip(f'people mark no spans of <{source.tag} name="{source.name}"> with it in the editor')
+            raise Skip(f'it marks no spans of <{source.tag} name="{source.name}"> in the editor')
     if not field.labels:
         raise Skip("it offers no labels")
     asked = config.asked
