@@ -34,16 +34,18 @@ _VOID = frozenset(
     {"area", "base", "basefont", "br", "col", "command", "embed", "frame", "hr", "img", "input", "isindex"}
     | {"keygen", "link", "meta", "param", "source", "track", "wbr"}
 )
+_SELF_CLOSING = frozenset({"img", "br", "hr", "area", "base", "basefont", "input", "link", "meta"})
 _FOREIGN = frozenset({"math", "svg"})
 _INTEGRATION = frozenset({"mi", "mo", "mn", "ms", "mtext", "annotation-xml", "foreignobject", "desc", "title"})
 _RAW = frozenset({"script", "style", "title"})
 _VIDEO = re.compile(r"https://(?:(?:www\.)?youtube(?:-nocookie)?\.com|youtu\.be)(?:[:/?#]|$)", re.IGNORECASE)
 
-_NAME = re.compile(r"[a-zA-Z][^\s/>]*+")
-_CLOSING = re.compile(r"[a-zA-Z][^\s>]*+")
-_BETWEEN = re.compile(r"[\s/]*+")
-_ATTRIBUTE = re.compile(r"""([^\s/>][^=\s/>]*+)(?:\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|(["'])|([^\s>]*+)))?+""")
-_RAW_END = {name: re.compile(rf"</{name}(?=[>\s])", re.IGNORECASE) for name in _RAW}
+_NAME = re.compile(r"[a-zA-Z][^ \t\n\f\r/>]*+")
+_CLOSING = re.compile(r"[a-zA-Z][^ \t\n\f\r>]*+")
+_BLANKS = re.compile(r"[ \t\n\f\r]*+")
+_BETWEEN = re.compile(r"[ \t\n\f\r/]*+")
+_ATTRIBUTE = re.compile(r"""([^ \t\n\f\r/>][^= \t\n\f\r/>]*+)(?:[ \t\n\f\r]*+=[ \t\n\f\r]*+(?:"([^"]*+)"|'([^']*+)'|(["'])|([^ \t\n\f\r>]*+)))?+""")
+_RAW_END = {name: re.compile(rf"</{name}(?=[> \t\n\f\r])", re.IGNORECASE) for name in _RAW}
 _HALF_ENTITY = re.compile(r"&[#\w]*+\Z")
 _RETURN = re.compile(r"&#(?:0*+13|[xX]0*+[dD])(?:;|(?![0-9a-fA-F]))")
 
@@ -80,21 +82,35 @@ def _tag(html: str, opening: int, cleaned: _Cleaned) -> int:
     if html.startswith("<![CDATA[", opening):
         return _behind(html, "]]>", opening + 9)
     if html[after] in "!?":
-        return _behind(html, ">", after)
-    if html[after] == "/":
-        start = after + 1
-        while start < len(html) and html[start].isspace():
-            start += 1
-        name = _CLOSING.match(html, start)
-        closed = html.find(">", name.end() if name else start)
-        if name and closed >= 0:
-            cleaned.close(name.group().lower())
+        skipped = 1 if html[after] == "?" else 3 if html.startswith("!-", after) else 2  # a ">" there ends nothing
+        closed = html.find(">", after + skipped)
+        if closed < 0:
+            cleaned.text(html[after + 1 :])
         return closed + 1 if closed >= 0 else len(html)
+    if html[after] == "/":
+        return _close(html, opening, cleaned)
     name = _NAME.match(html, after)
     if name is None:
         cleaned.text("<")
         return after
     return _open(html, name.group().lower(), name.end(), cleaned)
+
+
+def _close(html: str, opening: int, cleaned: _Cleaned) -> int:
+    """What begins at a "</": a closing tag, a comment, or text."""
+    blanks = _BLANKS.match(html, opening + 2)
+    assert blanks is not None
+    start = blanks.end()
+    if start == len(html) or html[start] == ">":
+        cleaned.text(html[opening : start + 1])
+        return start + 1
+    name = _CLOSING.match(html, start)
+    closed = html.find(">", name.end() if name else start)
+    if name and (closed >= 0 or name.end() < len(html)):
+        cleaned.close(name.group().lower())
+    if closed < 0:  # the last letter of an unfinished tag is text to htmlparser2, and all of an unfinished comment
+        cleaned.text(html[start:] if name is None else html[-1] if name.end() < len(html) else "")
+    return closed + 1 if closed >= 0 else len(html)
 
 
 def _open(html: str, name: str, place: int, cleaned: _Cleaned) -> int:
@@ -157,7 +173,7 @@ class _Cleaned:
             self._pop()
         removed = name == "script" or (name == "iframe" and not _VIDEO.match(source or ""))
         if name in _VOID:
-            self._parts.append(f"<{name}>")
+            self._parts.append(f"<{name} />" if name in _SELF_CLOSING else f"<{name}></{name}>")
             return
         self._stack.append((name, len(self._parts), removed))
         self._parts.append(f"<{name}>")
@@ -176,7 +192,7 @@ class _Cleaned:
             self._foreign.pop()
         if name in _VOID:
             if name == "br":
-                self._parts.append("<br>")
+                self._parts.append("<br />")
         elif any(one[0] == name for one in self._stack):
             while self._pop() != name:
                 pass
