@@ -84,6 +84,10 @@ class HyperText:
             end -= 1
         return (start, end) if start < end else None
 
+    def nodes(self) -> list[tuple[str, int, str]]:
+        """Each text node of the page: its XPath, where it begins in code points of the page, its text."""
+        return [(self._path(index), self._starts[index], node[2]) for index, node in enumerate(self._nodes)]
+
     def _read(self, html: str, inline: bool) -> None:
         """Fills in the nodes, the elements, and the text with its origins."""
         root, written = _tree(html, inline), self._written

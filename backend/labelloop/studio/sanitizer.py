@@ -44,7 +44,10 @@ _NAME = re.compile(r"[a-zA-Z][^ \t\n\f\r/>]*+")
 _CLOSING = re.compile(r"[a-zA-Z][^ \t\n\f\r>]*+")
 _BLANKS = re.compile(r"[ \t\n\f\r]*+")
 _BETWEEN = re.compile(r"[ \t\n\f\r/]*+")
-_ATTRIBUTE = re.compile(r"""([^ \t\n\f\r/>][^= \t\n\f\r/>]*+)(?:[ \t\n\f\r]*+=[ \t\n\f\r]*+(?:"([^"]*+)"|'([^']*+)'|(["'])|([^ \t\n\f\r>]*+)))?+""")
+_ATTRIBUTE = re.compile(
+    r"""([^ \t\n\f\r/>][^= \t\n\f\r/>]*+)"""
+    r"""(?:[ \t\n\f\r]*+=[ \t\n\f\r]*+(?:"([^"]*+)"|'([^']*+)'|(["'])|([^ \t\n\f\r>]*+)))?+"""
+)
 _RAW_END = {name: re.compile(rf"</{name}(?=[> \t\n\f\r])", re.IGNORECASE) for name in _RAW}
 _HALF_ENTITY = re.compile(r"&[#\w]*+\Z")
 _RETURN = re.compile(r"&#(?:0*+13|[xX]0*+[dD])(?:;|(?![0-9a-fA-F]))")
