@@ -2,8 +2,8 @@
 
     python benchmarks/validators.py [--cases 10000] [--regions 5000]
 
-About 10 minutes for 10,000 cases and 5 for 5,000 of regions. Writes benchmarks/results/validators.md. `make test` runs a
-hundred or two of the same.
+About 10 minutes for 10,000 cases and 3 for 5,000 of regions. Writes benchmarks/results/validators.md. `make test`
+runs a hundred or two of the same.
 """
 
 from __future__ import annotations
@@ -48,11 +48,12 @@ def main() -> int:
         f"{wanted.regions}`, {datetime.now(UTC):%Y-%m-%d}, {platform.system()} {platform.machine()}, Python "
         f"{platform.python_version()}, hypothesis {version('hypothesis')}, label-studio-sdk "
         f"{version('label-studio-sdk')}; {choices_s:.0f} s and {regions_s:.0f} s.\n\nEvery prediction was valid by our "
-        f"validator and accepted by the SDK's, outside these gaps of the SDK:\n\n{gaps}\n\n## Choices, trees and scales "
-        f"over random configs\n\n{table(choices)}\n\n## Spans, relations, remarks, comparisons and rankings\n\nOn one "
-        "config with all of them, over random texts, pages and dialogues (emoji, combining characters, CRLF, entities, "
-        "nested and broken markup). Every region that left was found again where it stands: `span(value(start, end)) == "
-        "(start, end)`. Of predictions with garbage in random places nothing invalid left, and nothing was raised.\n\n"
+        f"validator and accepted by the SDK's, outside these gaps of the SDK:\n\n{gaps}\n\n## Choices, trees and "
+        f"scales over random configs\n\n{table(choices)}\n\n## Spans, relations, remarks, comparisons and rankings\n\n"
+        "On one config with all of them, over random texts, pages and dialogues (emoji, combining characters, CRLF, "
+        "entities, nested and broken markup). Every region that left was found again where it stands: "
+        "`span(value(start, end)) == (start, end)`. Of predictions with garbage in random places nothing invalid left, "
+        "and nothing was raised.\n\n"
         f"{table(regions)}\n"
     )
     print(RESULTS.read_text())
