@@ -227,8 +227,13 @@ def read_gold(tasks: Sequence[Mapping[str, Any]], one: Field, key: str) -> Gold:
     with "," or "|" between the names.
 
     Raises:
-        RequestError: no task has the column, or no value of it is a label.
+        RequestError: no task has the column, or no value of it is a label, or the field does not choose labels.
     """
+    if one.structured and one.kind != "comparison":
+        raise RequestError(
+            f"'{one.name}' is of the kind {one.kind}, and a column of labels says nothing of those.",
+            "Evaluate a control that chooses labels for the whole text.",
+        )
     if not any(key in task["data"] for task in tasks):
         present = sorted({name for task in tasks[:100] for name in task["data"]})
         raise RequestError(f"No task has the column '{key}'.", f"The columns are: {', '.join(map(str, present))}.")

@@ -282,6 +282,13 @@ def test_a_relation_to_itself_or_twice_is_dropped() -> None:
     assert "to itself" in reports[2]
 
 
+def test_a_relation_without_labels_says_nothing_of_them() -> None:
+    found = everything()
+    found["result"][7]["labels"] = []
+    clean, reports = validate(found, FIELDS, DOCUMENTS)
+    assert reports == [] and "labels" not in clean["result"][7]
+
+
 def test_equal_spans_leave_once_and_overlapping_ones_all() -> None:
     found = everything()
     same = {**found["result"][2], "id": "again"}

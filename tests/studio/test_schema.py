@@ -380,6 +380,21 @@ def test_a_comparison_reads_two_objects_and_what_they_answer() -> None:
     assert [one.name for one in field.query] == ["prompt", "talk"]
 
 
+@pytest.mark.parametrize(
+    ("inner", "question"),
+    [
+        ('<Header value="Which is better?"/>{a}{b}{p}', "Which is better?"),
+        ('<Header value="Which is better?"/><Header value="A"/>{a}<Header value="B"/>{b}{p}', "Which is better?"),
+        ('<Header value="A"/>{a}<Header value="B"/>{b}{p}', ""),
+        ('<Header value="A"/>{a}<Header value="B"/>{b}<Header value="Better?"/>{p}', "Better?"),
+    ],
+)
+def test_titles_of_what_is_compared_are_not_the_question(inner: str, question: str) -> None:
+    a, b = ('<Text name="one" value="$one"/>', '<Text name="two" value="$two"/>')
+    (field,) = read(inner.format(a=a, b=b, p='<Pairwise name="p" toName="one,two"/>')).fields
+    assert field.question == question
+
+
 def test_a_ranker_reads_a_list_and_sorts_it_into_buckets() -> None:
     listed = '<List name="found" value="$found"/>'
     schema = read(

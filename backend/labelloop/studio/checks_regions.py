@@ -81,11 +81,11 @@ def check_relation(field: Field | None, item: Mapping[Any, Any], regions: Mappin
         raise Refused(f"its direction is {short(direction)}, not right, left or bi")
     good = {"from_id": ends[0], "to_id": ends[1], "type": "relation", "direction": direction}
     labels = item.get("labels")
-    if labels is None:
+    if labels is None or labels == []:
         return good
     offered = {label.path[-1] for label in field.labels}
     if not isinstance(labels, list) or not all(isinstance(one, str) and one in offered for one in labels):
         raise Refused(f"{field.name} has no label {short(labels)}")
-    if not labels or len(set(labels)) != len(labels):
-        raise Refused(f"{field.name} has a label twice, or none")
+    if len(set(labels)) != len(labels):
+        raise Refused(f"{field.name} has a label twice")
     return {**good, "labels": list(labels)}

@@ -56,7 +56,8 @@ def field_of(node: Any, name: str, config: Config, marking: Sequence[Field]) -> 
     if kind == "pairwise":
         if len(sources) != 2:
             raise Skip(f"it compares two objects, and its toName names {len(sources)}")
-        return field.model_copy(update={"kind": "comparison", "query": _beside(config, sources)})
+        told = {"question": _question_over(node, field.question, config)}
+        return field.model_copy(update={"kind": "comparison", "query": _beside(config, sources), **told})
     _check_choice(offer)
     return field
 
@@ -170,7 +171,7 @@ def _ranking(node: Any, name: str, config: Config) -> Field:
     sources = (Source(name=to_name, tag="List", key=key),)
     rest = [attr(one, "name") for one in node.iter() if tag(one) == "bucket" and flag(one, "default")]
     offer: Offer = READERS["ranker"](node)
-    return _plain(
+    field = _plain(
         node,
         name,
         "ranking",
@@ -180,6 +181,18 @@ def _ranking(node: Any, name: str, config: Config) -> Field:
         query=_beside(config, sources),
         rest=rest[0] if rest else "",
     )
+    return field.model_copy(update={"question": _question_over(node, field.question, config)})
+
+
+def _question_over(node: Any, question: str, config: Config) -> str:
+    """What is asked of several objects. Where more than one of them has a header of its own ("Answer A", "Answer B"),
+    these are titles, and another header asks."""
+    above = [one.getprevious() for one in config.objects.values()]
+    titles = [one for one in above if one is not None and tag(one) == "header"]
+    if len(titles) < 2 or question not in {_fixed(value(one)) for one in titles}:
+        return question
+    headers = [one for one in node.getroottree().iter() if tag(one) == "header" and one not in titles]
+    return next((told for one in headers if (told := _fixed(value(one)))), "")
 
 
 def _beside(config: Config, sources: Sequence[Source]) -> tuple[Source, ...]:

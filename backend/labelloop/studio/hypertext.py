@@ -8,6 +8,7 @@ the tree that HTML's own parsing rules give (Lexbor implements them).
 from __future__ import annotations
 
 import re
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -45,7 +46,7 @@ class HyperText:
         except TooDeep:
             self.text = html_to_text(html)
         if any(units(text) >= _LONGEST_NODE for _, _, text in self._nodes):
-            self._written.origins.clear()
+            del self._written.origins[:]
 
     def value(self, start: int, end: int) -> dict[str, Any] | None:
         """The position of ``text[start:end]`` as a region holds it, without its text.
@@ -179,7 +180,7 @@ class _Written:
     it stands for markup instead; then its origin is that of the character before it."""
 
     parts: list[str] = field(default_factory=list)
-    origins: list[int] = field(default_factory=list)
+    origins: array[int] = field(default_factory=lambda: array("i"))  # a push holds hundreds of pages
     made_up: bytearray = field(default_factory=bytearray)
     _due: str = ""  # the blank or line break that stands before the next word
     _due_origin: int | None = None
