@@ -377,7 +377,9 @@ def test_a_comparison_reads_two_objects_and_what_they_answer() -> None:
     (field,) = schema.fields
     assert (field.kind, field.to_name, paths(field)) == ("comparison", "text", [("left",), ("right",)])
     assert [one.name for one in field.sources] == ["text", "page"]
-    assert [one.name for one in field.query] == ["prompt", "talk"]
+    assert [one.name for one in field.query] == ["prompt"]
+    (field,) = read(f'<Text name="one" value="$one"/>{TEXT}{PAGE}<Pairwise name="p" toName="text,page"/>').fields
+    assert [one.name for one in field.query] == ["one", "talk"]
 
 
 @pytest.mark.parametrize(

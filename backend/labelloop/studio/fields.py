@@ -12,7 +12,7 @@ from labelloop.studio.conditions import conditions_of, region_limits
 from labelloop.studio.config_xml import attr, flag, tag, value
 from labelloop.studio.controls import FILLED, FREE_TEXT, MARKED, SPANS, TEXTS, is_control, why_not
 from labelloop.studio.labels import READERS, Offer, Skip, relations
-from labelloop.studio.questions import Asked, is_answer, takes_answer
+from labelloop.studio.questions import Asked, is_answer, is_request, takes_answer
 from labelloop.words import Field, Source
 
 _TITLES = ("title", "header", "question", "placeholder")
@@ -196,14 +196,18 @@ def _question_over(node: Any, question: str, config: Config) -> str:
 
 
 def _beside(config: Config, sources: Sequence[Source]) -> tuple[Source, ...]:
-    """The other texts of a config: what is compared or ordered answers them (a prompt, a question, search words)."""
+    """What is compared or ordered answers these: the texts of a config that hold a request (a prompt, a question, search
+    words); where none does, all its other texts."""
+    names = {source.name for source in sources}
+    others = {name: one for name, one in config.objects.items() if name not in names and tag(one) in TEXTS}
+    asking = {name: one for name, one in others.items() if is_request(one)}
     found = []
-    for name, node in config.objects.items():
-        if name not in {source.name for source in sources} and tag(node) in TEXTS and config.uses[name] == 1:
-            try:
+    for name, node in (asking or others).items():
+        try:
+            if config.uses[name] == 1:
                 found.append(_source(node, name))
-            except Skip:
-                continue  # fixed text, say: it tells nothing about the task
+        except Skip:
+            continue  # fixed text, say: it tells nothing about the task
     return tuple(found)
 
 

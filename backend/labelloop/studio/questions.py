@@ -14,6 +14,7 @@ from labelloop.words import Label
 
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_A-Za-z]+")
 _QUESTION = frozenset({"question", "questions", "query", "queries", "q", "ask", "asked"})
+_REQUEST = _QUESTION | {"prompt", "prompts", "instruction", "instructions", "request", "search", "input", "task"}
 _CONTEXT = frozenset(
     {"context", "contexts", "passage", "passages", "text", "document", "documents", "doc", "docs", "paragraph"}
     | {"paragraphs", "article", "articles", "body", "content", "story", "page", "source", "evidence", "transcript"}
@@ -46,6 +47,11 @@ def find_question(objects: Mapping[str, Any]) -> Asked | None:
     others = [name for name, node in texts.items() if name != asking[0] and not _names(node) & _REPLY]
     contexts = [name for name in others if _names(texts[name]) & _CONTEXT] or others
     return Asked(asking[0], tuple(contexts)) if contexts else None
+
+
+def is_request(node: Any) -> bool:
+    """Whether an object holds what somebody asks for: a question, a prompt, search words."""
+    return bool(_names(node) & _REQUEST) or _is_question(node)
 
 
 def is_answer(labels: Iterable[Label]) -> bool:
