@@ -261,3 +261,36 @@ def _orders(draw: st.DrawFn, field: Field, ids: list[str]) -> tuple[tuple[str, t
         return (("", tuple(left)),)
     cut = draw(st.integers(0, len(left)))
     return (("good", tuple(left[:cut])), ("bad", tuple(left[cut : draw(st.integers(cut, len(left)))])))
+
+
+_NAMES = st.sampled_from(["a", "b", "c", "d", "question", "context", "answer", ""])
+_VALUES = st.sampled_from(["$text", "$a.b", "$items[0]", "fixed", "Title: $t", "", "x", "PER", "$labels"])
+_ATTRIBUTES = {
+    **{"name": _NAMES, "toName": _NAMES | st.sampled_from(["a,b", "a, b,", ",", "a,a"]), "value": _VALUES},
+    **{name: st.sampled_from(["true", "false", "1"]) for name in ("perRegion", "perItem", "inline", "default")},
+    **{"visibleWhen": st.sampled_from(["region-selected", "choice-selected", "choice-unselected", "x"])},
+    **{"whenTagName": _NAMES, "whenLabelValue": st.sampled_from(["PER", "PER,x", ""]), "whenChoiceValue": _VALUES},
+    **{"alias": _VALUES, "hint": WORDS, "title": WORDS, "choice": st.sampled_from(["single", "multiple"])},
+    **{"valueType": st.sampled_from(["url", "text"]), "placeholder": st.sampled_from(["Answer", "Summary"])},
+    **{"allowNested": st.just("true"), "labeling": st.just("true"), "maxRating": st.sampled_from(["3", "x"])},
+    **{"min": st.sampled_from(["0", "x"]), "max": st.sampled_from(["3", "1e9"]), "nameKey": _NAMES},
+}
+_ANY_NAMES = """
+    Text HyperText Paragraphs Chat List Image Labels HyperTextLabels ParagraphLabels Choices Taxonomy Rating Number TextArea
+    DateTime Pairwise Ranker Relations Relation Label Choice Bucket Header View Collapse Panel Repeater Filter
+"""
+_ANY_TAG = _ANY_NAMES.split()
+
+
+@st.composite
+def _any_element(draw: st.DrawFn, depth: int = 0) -> str:
+    chosen = draw(st.lists(st.sampled_from(sorted(_ATTRIBUTES)), unique=True, max_size=6))
+    always = ["name", "toName", "value"] if draw(st.booleans()) else []
+    attributes = {name: draw(_ATTRIBUTES[name]) for name in dict.fromkeys(always + chosen)}
+    children = draw(st.lists(_any_element(depth + 1), max_size=3)) if depth < 3 else []
+    return _element(draw(st.sampled_from(_ANY_TAG)), attributes, tuple(children))
+
+
+def any_configs() -> st.SearchStrategy[str]:
+    """Any tags with any attributes inside each other, most of them nonsense."""
+    return st.lists(_any_element(), min_size=1, max_size=8).map(lambda inner: f"<View>{''.join(inner)}</View>")

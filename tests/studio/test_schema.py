@@ -1,10 +1,17 @@
 """Label configs as people write them: what becomes a field, what is left to people and why, what is refused."""
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from labelloop.errors import ConfigError
+from labelloop.studio.documents import Documents
+from labelloop.studio.render import render_all
+from labelloop.studio.results import prediction, validate
 from labelloop.studio.schema import Schema, read_config
 from labelloop.words import Field
+from studio.strategies import any_configs
 
 TEXT = '<Text name="text" value="$text"/>'
 TWO = '<Choice value="A"/><Choice value="B"/>'
@@ -428,3 +435,18 @@ def test_a_page_in_the_editors_own_page_is_told_apart() -> None:
         "</HyperTextLabels>"
     )
     assert schema.fields[0].sources[0].inline
+
+
+@hypothesis_settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(any_configs(), st.dictionaries(st.sampled_from(["text", "a", "items", "t"]), st.text(max_size=9)))
+def test_any_config_is_read_and_each_field_can_be_rendered_or_says_why_not(config: str, data: dict[str, str]) -> None:
+    schema = read_config(config)
+    names = [field.name for field in schema.fields]
+    assert len(set(names)) == len(names) and not set(names) & schema.skipped.keys()
+    assert all(reason for reason in schema.skipped.values())
+    for field in schema.fields:
+        assert field.sources and set(field.regions_of) <= set(names)
+    documents = Documents(schema.fields, data)
+    texts, problems = render_all(schema.fields, data, documents=documents)
+    assert texts.keys() | problems.keys() == set(names)
+    assert validate(prediction(schema.fields, [], "v1", documents), schema.fields, documents)[1] == []

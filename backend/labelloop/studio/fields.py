@@ -196,8 +196,8 @@ def _question_over(node: Any, question: str, config: Config) -> str:
 
 
 def _beside(config: Config, sources: Sequence[Source]) -> tuple[Source, ...]:
-    """What is compared or ordered answers these: the texts of a config that hold a request (a prompt, a question, search
-    words); where none does, all its other texts."""
+    """What the compared or ordered objects answer: the texts of a config that hold a request (a prompt, a question,
+    search words); where none does, all its other texts."""
     names = {source.name for source in sources}
     others = {name: one for name, one in config.objects.items() if name not in names and tag(one) in TEXTS}
     asking = {name: one for name, one in others.items() if is_request(one)}
