@@ -276,8 +276,8 @@ _ATTRIBUTES = {
     **{"min": st.sampled_from(["0", "x"]), "max": st.sampled_from(["3", "1e9"]), "nameKey": _NAMES},
 }
 _ANY_NAMES = """
-    Text HyperText Paragraphs Chat List Image Labels HyperTextLabels ParagraphLabels Choices Taxonomy Rating Number TextArea
-    DateTime Pairwise Ranker Relations Relation Label Choice Bucket Header View Collapse Panel Repeater Filter
+    Text HyperText Paragraphs Chat List Image Labels HyperTextLabels ParagraphLabels Choices Taxonomy Rating Number
+    TextArea DateTime Pairwise Ranker Relations Relation Label Choice Bucket Header View Collapse Panel Repeater Filter
 """
 _ANY_TAG = _ANY_NAMES.split()
 
