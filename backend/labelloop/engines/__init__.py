@@ -38,7 +38,7 @@ class Engine(Protocol):
 
 class Tokens(NamedTuple):
     """A text as a model reads it. ``offsets``: (n_tokens, 2) characters of the text, end exclusive, special tokens left
-    out. ``vectors``: (n_tokens, d) what the model's last layer says of each token in its context."""
+    out. ``vectors``: (n_tokens, d) what a layer of the model says of each token in its context."""
 
     offsets: NDArray[np.int32]
     vectors: Vectors
@@ -47,8 +47,9 @@ class Tokens(NamedTuple):
 class ContextEngine(Engine, Protocol):
     """An engine that also tells what each token means in its context: what spans are found with."""
 
-    def tokens(self, texts: Sequence[str]) -> list[Tokens]:
-        """Per text its tokens, in order; every one is read, in windows where the text is long."""
+    def tokens(self, texts: Sequence[str], depth: float = 1.0) -> list[Tokens]:
+        """Per text its tokens, in order; every one is read, in windows where the text is long. ``depth``: of the layer,
+        1.0 the last, 0.5 the middle one."""
         ...
 
 

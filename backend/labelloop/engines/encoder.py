@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from labelloop.engines import Vectors, engine, starter
+from labelloop.engines import Tokens, Vectors, engine, starter
 from labelloop.engines.batching import batches, window_starts
 from labelloop.engines.identity import STARTER, identify
+from labelloop.engines.offsets import locate, owners, whole
 from labelloop.engines.recent import Recent
 from labelloop.errors import ModelError
 from labelloop.settings import Settings
@@ -88,6 +89,34 @@ class Encoder:
             return np.zeros((0, self._model.get_embedding_dimension() or 0), np.float32)
         return _unit(sums)
 
+    def tokens(self, texts: Sequence[str], depth: float = 1.0) -> list[Tokens]:
+        """Per text its tokens, with their characters in it and (n_tokens, d) vectors of a layer in context.
+
+        Long texts are read in the windows of ``embed``; of a token that two windows read, the vector is that of the
+        window whose middle is nearer. The result holds n_tokens x d floats, so many texts are better asked in parts.
+
+        Args:
+            depth: how far up the model, in (0, 1]: 1 is the last layer, 0.5 the middle one, which knows more of what
+                kind of word a token is (Tenney et al. 2019) than the last, which was trained to be pooled.
+
+        Raises:
+            ModelError: the model's tokenizer does not tell where tokens stand.
+        """
+        located = locate(self._tokenizer, texts, self._prompt)
+        windows = [window for text in located for window in self._cut(text.ids)]
+        whose = [(owner, place) for owner, text in enumerate(located) for place in range(len(self._cut(text.ids)))]
+        frame = self._head + self._tail
+        states: dict[int, Vectors] = {}
+        for batch in batches([len(window) for window in windows], self._budget):
+            for index, vectors in zip(batch, self._contexts([windows[one] for one in batch], depth), strict=True):
+                owner, place = whose[index]
+                n_tokens = len(located[owner].ids)
+                starts = self._starts(n_tokens)
+                mine = np.flatnonzero(owners(starts, self._window - frame, n_tokens - frame) == place) + self._head
+                its = states.setdefault(owner, np.zeros((n_tokens, vectors.shape[1]), np.float32))
+                its[mine] = vectors[mine - starts[place]]
+        return [Tokens(text.offsets, states[owner][text.kept]) for owner, text in enumerate(located)]
+
     def token_counts(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, special ones included. About a hundredth of the cost of embedding it."""
         return [len(ids) for ids in self._tokenize(texts)]
@@ -101,7 +130,7 @@ class Encoder:
 
     def _tokenize_new(self, texts: list[str]) -> list[NDArray[np.int32]]:
         # verbose=False: the tokenizer would warn of texts over the model's length, which we cut into windows ourselves.
-        encoded = self._tokenizer([self._prompt + _whole(text) for text in texts], truncation=False, verbose=False)
+        encoded = self._tokenizer([self._prompt + whole(text) for text in texts], truncation=False, verbose=False)
         return [np.asarray(ids, np.int32) for ids in encoded["input_ids"]]
 
     def _starts(self, n_tokens: int) -> list[int]:
@@ -119,16 +148,25 @@ class Encoder:
         return [[*head, *body[start : start + size], *tail] for start in starts]
 
     def _forward(self, windows: list[list[int]]) -> Vectors:
-        features = dict(self._tokenizer.pad({"input_ids": windows}, return_tensors="pt"))
         with torch.inference_mode():
-            out = self._model({name: tensor.to(self._model.device) for name, tensor in features.items()})
-            vectors: Vectors = out["sentence_embedding"].float().cpu().numpy()
+            vectors: Vectors = self._model(self._features(windows))["sentence_embedding"].float().cpu().numpy()
         return vectors
 
+    def _contexts(self, windows: list[list[int]], depth: float) -> list[Vectors]:
+        """Of each window (n_tokens, d) of one layer, special tokens included, padding not."""
+        features = self._features(windows)
+        with torch.inference_mode():
+            if depth >= 1:
+                states = self._model[0](dict(features))["token_embeddings"]
+            else:
+                hidden = self._model[0].auto_model(**features, output_hidden_states=True).hidden_states
+                states = hidden[max(1, round(depth * (len(hidden) - 1)))]
+        read = features["attention_mask"].bool()
+        return [vectors[mask].float().cpu().numpy() for vectors, mask in zip(states, read, strict=True)]
 
-def _whole(text: str) -> str:
-    """Without halves of surrogate pairs, which JSON may bring and no tokenizer takes."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    def _features(self, windows: list[list[int]]) -> dict[str, torch.Tensor]:
+        padded = self._tokenizer.pad({"input_ids": windows}, return_tensors="pt")
+        return {name: tensor.to(self._model.device) for name, tensor in padded.items()}
 
 
 def _unit(vectors: Vectors) -> Vectors:

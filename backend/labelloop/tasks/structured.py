@@ -10,7 +10,9 @@ from labelloop.engines import load
 from labelloop.errors import SettingsError
 from labelloop.prompting import PromptFile, load_file
 from labelloop.settings import Settings
+from labelloop.tasks import entities
 from labelloop.tasks.classification import EMPTY
+from labelloop.tasks.entity_prompt import EntityPrompt
 from labelloop.words import Answer, Bundle, FieldPlan, Reading, Span
 
 
@@ -30,7 +32,9 @@ class Kind:
     warm: Callable[[FieldPlan, Any, Any], None] = lambda plan, engine, prompt: None
 
 
-KINDS: dict[str, Kind] = {}
+KINDS: dict[str, Kind] = {
+    "entities": Kind(entities.PROMPT, EntityPrompt, entities.answer, warm=entities.warm),
+}
 
 
 def prompt_of(kind: str, settings: Settings) -> PromptFile:

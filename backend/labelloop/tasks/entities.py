@@ -1,0 +1,179 @@
+"""Named entities and other mentions: which passages of an item have one of the field's labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from labelloop.engines import ContextEngine, SpanEngine
+from labelloop.engines.recent import Recent
+from labelloop.tasks.entity_labels import Meaning, meanings, told
+from labelloop.tasks.entity_prompt import EntityConstants, EntityPrompt
+from labelloop.tasks.mentions import Array, Finder, Mention
+from labelloop.words import Answer, Field, FieldPlan, Passage, Reading, Span
+
+PROMPT = "entities/v1"
+_LEAST_SPAN_SCORE = 0.3  # of an engine that finds spans by itself
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What answers a field's readings. ``told``: of each label its words. ``usual``: per label the similarity that a
+    mention of anything seldom exceeds."""
+
+    meaning: Meaning
+    finder: Finder
+    told: tuple[str, ...]
+    usual: tuple[float, ...]
+
+
+_models: Recent[Hashable, _Model] = Recent(16)
+
+
+def answer(plan: FieldPlan, readings: Sequence[Reading], engine: ContextEngine, prompt: EntityPrompt) -> list[Answer]:
+    """One Answer per reading, its spans in the order of the text, none overlapping another in one object.
+
+    The field's labels are read as types of passages (``entity_labels``), and models fitted on the prompt's sentences
+    mark passages of those types (``mentions``). Between labels that share a type, and for labels that no type explains,
+    the similarity of the passage to the label's words decides. ``Answer.score`` is that of its least sure span; without
+    spans, the probability that there is none.
+    """
+    names = [source.name for source in plan.field.sources]
+    passages = [[one for one in reading.passages if one.name in names and one.text.strip()] for reading in readings]
+    flat = [passage for some in passages for passage in some]
+    if plan.engine == "gliner":
+        spans, sure = _by_itself(plan.field, flat, engine)  # type: ignore[arg-type]
+    else:
+        spans, sure = _by_types(plan, flat, engine, prompt)
+    answers = []
+    found = iter(zip(spans, sure, strict=True))
+    for some in passages:
+        parts = [next(found) for _ in some]
+        mine = tuple(span for its, _ in parts for span in its)
+        least = min((span.score for span in mine), default=min((free for _, free in parts), default=1.0))
+        answers.append(Answer(field=plan.field.name, labels=(), score=_round(least), spans=mine))
+    return answers
+
+
+def warm(plan: FieldPlan, engine: ContextEngine, prompt: EntityPrompt) -> None:
+    """Fits the field's models, which takes some seconds."""
+    if plan.engine != "gliner":
+        _model_of(plan, engine, prompt)
+
+
+def _by_types(
+    plan: FieldPlan, passages: Sequence[Passage], engine: ContextEngine, prompt: EntityPrompt
+) -> tuple[list[list[Span]], list[float]]:
+    """Per passage its spans, and the probability that it has none besides."""
+    model = _model_of(plan, engine, prompt)
+    found = model.finder.find([passage.text for passage in passages], engine)
+    flat = [(owner, mention) for owner, mentions in enumerate(found) for mention in mentions]
+    texts = [passages[owner].text[mention.start : mention.end] for owner, mention in flat]
+    similar = np.zeros((len(flat), len(plan.field.labels)), np.float32)
+    asked = [place for place, (_, mention) in enumerate(flat) if _needs_words(mention, model)]
+    if asked:
+        similar[asked] = engine.rank([texts[place] for place in asked], [(one,) for one in model.told])
+    spans: list[list[Span]] = [[] for _ in passages]
+    for (owner, mention), text, row in zip(flat, texts, similar, strict=True):
+        label, chance = _decide(mention, row, model, prompt.constants)
+        if label is None:
+            continue
+        spans[owner].append(
+            Span(
+                field=plan.field.name,
+                source=passages[owner].name,
+                start=mention.start,
+                end=mention.end,
+                text=text,
+                label=plan.field.labels[label].path,
+                score=_round(_calibrated(mention.certainty * chance, prompt.constants)),
+            )
+        )
+    return spans, [0.5 if any(kept) else 0.9 for kept in spans]
+
+
+def _needs_words(mention: Mention, model: _Model) -> bool:
+    owners = model.finder.types[int(mention.types.argmax())]
+    return len(owners) > 1 or bool(owners & model.meaning.free)
+
+
+def _decide(mention: Mention, similar: Array, model: _Model, constants: EntityConstants) -> tuple[int | None, float]:
+    """The label and the probability that it is right, given that the passage is a mention."""
+    place = int(mention.types.argmax())
+    owners, chance = model.finder.types[place], float(mention.types[place])
+    if len(owners) == 1 and not owners & model.meaning.free:
+        return next(iter(owners)), chance
+    excess = {index: float(similar[index]) - model.usual[index] for index in owners}
+    best = max(excess, key=lambda index: excess[index])
+    if owners & model.meaning.free:  # any passage of no known type comes here, and most are none of the labels
+        if excess[best] <= 0:
+            return None, 0.0
+        chance *= 1 / (1 + math.exp(-constants.slope * excess[best]))
+    exponents = {index: math.exp(constants.slope * (one - excess[best])) for index, one in excess.items()}
+    return best, chance / sum(exponents.values())
+
+
+def _model_of(plan: FieldPlan, engine: ContextEngine, prompt: EntityPrompt) -> _Model:
+    key = (plan.engine, plan.model, plan.revision, prompt.digest, plan.field.labels)
+    return _models.get([key], lambda _: [_fit(plan.field, engine, prompt)])[0]
+
+
+def _fit(field: Field, engine: ContextEngine, prompt: EntityPrompt) -> _Model:
+    meaning = meanings(field.labels, prompt, engine.rank)
+    types = {name: owners or meaning.free for name, owners in meaning.owners.items()}
+    owned = [name for name, owners in types.items() if owners]
+    finder = Finder(prompt.sentences_for(owned), types, engine, prompt.constants)
+    words = tuple(told(label) for label in field.labels)
+    if all(len(owners) < 2 for owners in types.values()) and not meaning.free:
+        return _Model(meaning, finder, words, (0.0,) * len(words))
+    mentions = sorted({one.text[start:end] for one in prompt.marked for start, end, _ in one.passages})
+    similar = engine.rank(mentions, [(one,) for one in words])
+    usual = np.quantile(similar, 1 - prompt.constants.free, axis=0) if meaning.free else similar.mean(axis=0)
+    return _Model(meaning, finder, words, tuple(map(float, usual)))
+
+
+def _by_itself(field: Field, passages: Sequence[Passage], engine: SpanEngine) -> tuple[list[list[Span]], list[float]]:
+    """The same, from an engine that finds spans for labels by itself."""
+    found = engine.spans([passage.text for passage in passages], [told(label) for label in field.labels])
+    spans: list[list[Span]] = []
+    for passage, its in zip(passages, found, strict=True):
+        kept: list[Span] = []
+        for start, end, label, score in sorted(its, key=lambda one: -one[3]):
+            if score < _LEAST_SPAN_SCORE or any(start < other.end and other.start < end for other in kept):
+                continue
+            path, text = field.labels[label].path, passage.text[start:end]
+            kept.append(
+                Span(
+                    field=field.name, source=passage.name, start=start, end=end, text=text, label=path,
+                    score=_round(score),
+                )
+            )  # fmt: skip
+        spans.append(sorted(kept, key=lambda span: span.start))
+    return spans, [1 - max((one[3] for one in its), default=0.0) for its in found]
+
+
+def _calibrated(chance: float, constants: EntityConstants) -> float:
+    odds = math.log(max(chance, 1e-6) / max(1 - chance, 1e-6))
+    return 1 / (1 + math.exp(-(constants.score_offset + constants.score_slope * odds)))
+
+
+def _round(chance: float) -> float:
+    return round(min(max(float(chance), 0.0), 1.0), 4)
+
+
+def span_f1(gold: Sequence[Collection[Span]], found: Sequence[Collection[Span]]) -> dict[str, float]:
+    """Exact micro precision, recall and F1: a span is right if object, offsets and label are (Tjong Kim Sang and De
+    Meulder 2003). 0.0 where nothing is to be divided by."""
+
+    def keys(spans: Collection[Span]) -> set[Hashable]:
+        return {(span.source, span.start, span.end, span.label) for span in spans}
+
+    pairs = [(keys(a), keys(b)) for a, b in zip(gold, found, strict=True)]
+    right = sum(len(a & b) for a, b in pairs)
+    given, there = sum(len(b) for _, b in pairs), sum(len(a) for a, _ in pairs)
+    precision, recall = right / given if given else 0.0, right / there if there else 0.0
+    both = precision + recall
+    return {"precision": precision, "recall": recall, "f1": 2 * precision * recall / both if both else 0.0}
