@@ -338,11 +338,17 @@ def test_without_documents_no_span_leaves() -> None:
     }
 
 
-def test_a_span_of_nowhere_is_reported() -> None:
-    across = span("para", "Bob\nBob: Ada", "X")
-    found = prediction(FIELDS, [said("para", spans=(across,))], "v1", DOCUMENTS)
+def test_where_people_mark_nothing_there_is_no_region() -> None:
+    across, author = span("para", "Bob\nBob: Ada", "X"), span("para", "Ann", "X")
+    found = made(said("para", spans=(across, author)), said("relations", links=(Link(head=author, tail=ADA),)))
+    assert found["result"] == []
+
+
+def test_a_span_outside_its_text_is_reported() -> None:
+    wrong = ADA.model_copy(update={"end": 99})
+    found = prediction(FIELDS, [said("ner", spans=(wrong,))], "v1", DOCUMENTS)
     clean, reports = validate(found, FIELDS, DOCUMENTS)
-    assert clean["result"] == [] and "does not stand in p" in reports[0]
+    assert clean["result"] == [] and "does not stand in t" in reports[0]
 
 
 def test_these_forms_need_no_detour_around_the_import() -> None:

@@ -91,19 +91,29 @@ class _Regions:
             region_id = identify(self._version, field.name)
             self._groups[field.name] = [_region(region_id, field, field.to_name, value, answer.score)]
 
-    def mark(self, span: Span) -> _Key | None:
-        """The region of a span, made where it is not there yet; None where its control is hidden or unknown."""
+    def can_mark(self, span: Span) -> bool:
+        """Whether people see its control, and could mark it: not the name of a speaker, nor from one utterance into the
+        next. What lies outside its text can be "marked": it is a mistake, which the validator reports."""
+        span = self._trimmed(span)
         field = self._known.get(span.field)
         if field is None or field.tag not in SPAN_TAGS:
-            return None
+            return False
         document = self._documents.find(span.source) if self._documents is not None else None
-        if not span.id and document is not None:
-            span = _trimmed(span, document.text)
+        if document is None or not 0 <= span.start < span.end <= len(document.text):
+            return True
+        return document.value(span.start, span.end) is not None
+
+    def mark(self, span: Span) -> _Key | None:
+        """The region of a span, made where it is not there yet; None where it cannot be marked."""
+        span = self._trimmed(span)
         key = _key(span)
         if key not in self._groups:
+            if not self.can_mark(span):
+                return None
             region_id = self._ids.get(key) or identify(self._version, *map(str, key[:4]), *key[4])
+            document = self._documents.find(span.source) if self._documents is not None else None
             position = document.value(span.start, span.end) if document is not None else None
-            region = _region(region_id, field, span.source, [span.label[-1]], span.score)
+            region = _region(region_id, self._known[span.field], span.source, [span.label[-1]], span.score)
             region["value"] = {**(position or {}), "text": span.text, **region["value"]}
             self._groups[key] = [region]
         return key
@@ -120,9 +130,11 @@ class _Regions:
         """All regions, then the relations; those of one pair and direction are one item with several labels."""
         relations: dict[tuple[str, str, str], dict[str, Any]] = {}
         for field, link in links:
-            head, tail = self.mark(link.head), self.mark(link.tail)
-            if head is None or tail is None:
+            if not self.can_mark(link.head) or not self.can_mark(link.tail):
                 continue
+            head, tail = self.mark(link.head), self.mark(link.tail)
+            assert head is not None
+            assert tail is not None
             ends = (self._groups[head][0]["id"], self._groups[tail][0]["id"])
             empty = {"from_id": ends[0], "to_id": ends[1], "type": "relation", "direction": link.direction}
             item = relations.setdefault((*ends, link.direction), empty)
@@ -130,6 +142,18 @@ class _Regions:
             if link.label not in labels and (field.multiple or not labels):
                 labels.append(link.label)
         return [region for group in self._groups.values() for region in group] + list(relations.values())
+
+    def _trimmed(self, span: Span) -> Span:
+        """The span without white space at its ends, as people mark; unchanged where there is nothing else in it, and
+        where a person marked it."""
+        document = self._documents.find(span.source) if self._documents is not None else None
+        if span.id or document is None or not 0 <= span.start < span.end <= len(document.text):
+            return span
+        inside = document.text[span.start : span.end]
+        if not inside.strip():
+            return span
+        start = span.start + len(inside) - len(inside.lstrip())
+        return span.model_copy(update={"start": start, "end": start + len(inside.strip()), "text": inside.strip()})
 
     def _order(self, field: Field, answer: Answer) -> dict[str, list[str]] | None:
         """Every column with its entries; what the answer leaves out stands at the end of the last column."""
@@ -166,12 +190,3 @@ def _region(region_id: str, field: Field, to_name: str, value: Any, score: float
 
 def _key(span: Span) -> _Key:
     return span.field, span.source, span.start, span.end, span.label
-
-
-def _trimmed(span: Span, text: str) -> Span:
-    """The span without white space at its ends, as people mark; unchanged where there is nothing else in it."""
-    inside = text[span.start : span.end] if 0 <= span.start < span.end <= len(text) else ""
-    if not inside.strip():
-        return span
-    start = span.start + len(inside) - len(inside.lstrip())
-    return span.model_copy(update={"start": start, "end": start + len(inside.strip()), "text": inside.strip()})
