@@ -1,5 +1,6 @@
 """Settings: where they come from, how wrong ones are told, and how they reach a child process."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,43 @@ def test_a_child_gets_the_same_settings(monkeypatch: pytest.MonkeyPatch, tmp_pat
         monkeypatch.setenv(name, value)
     assert Settings() == settings
     assert "secret" not in repr(settings)
+
+
+TOPIC = {"engine": "crossencoder", "model": "acme/nli", "revision": "main"}
+
+
+def test_single_fields_have_engines_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "labelloop.toml"
+    file.write_text('[fields.topic]\nengine = "crossencoder"\nmodel = "acme/nli"\n[fields."*"]\nmodel = "acme/gte"\n')
+    monkeypatch.setenv("LABELLOOP_CONFIG", str(file))
+    found = get_settings().fields
+    assert (found["topic"].engine, found["topic"].model, found["*"].engine) == ("crossencoder", "acme/nli", "encoder")
+    monkeypatch.setenv("LABELLOOP_FIELDS", json.dumps({"topic": TOPIC}))
+    assert Settings().fields["topic"].revision == "main" and Settings().fields["*"].model == "acme/gte"
+
+
+def test_a_child_gets_the_same_fields(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(fields={"topic": TOPIC, "Größe": {"model": "/models/gte"}})
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+    assert Settings() == settings and "LABELLOOP_FIELDS" in settings.environment()
+
+
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [
+        ('{"topic": {"engine": "magic"}}', r"LABELLOOP_FIELDS topic engine.*'crossencoder'.*'cloze'"),
+        ('{"topic": {"engine": "cloze"}}', r"LABELLOOP_FIELDS topic.*the engine cloze needs a model"),
+        ('{"topic": {"engine": "gliner", "model": "starter"}}', "the engine gliner needs a model"),
+        ('{"topic": {"modell": "x"}}', "LABELLOOP_FIELDS topic modell"),
+        ('{"topic": {"revision": "x"}}', "a revision needs the model"),
+        ("topic=cloze", r"fields.*JSON"),
+    ],
+)
+def test_a_wrong_engine_of_a_field_is_named(value: str, named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABELLOOP_FIELDS", value)
+    with pytest.raises(SettingsError, match=named):
+        get_settings()
 
 
 def test_redis_is_the_configured_one_else_the_embedded_one_else_an_error(tmp_path: Path) -> None:

@@ -145,6 +145,10 @@ def _model(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "model", "note", f"{shown}, oddly", "It finds a late parcel closer to astronomy than to delivery."
         )
+    for name, its in settings.fields.items():
+        if its.model:
+            load(its.engine, its.model, identify(its.model, its.revision), settings)
+            yield Finding("model", "ok", f"{its.engine} {its.model} for the field {name} loads")
     import torch
 
     device = (

@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
+import json
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from pydantic_settings.exceptions import SettingsError as BadSource
 
 from labelloop.errors import SettingsError
+
+EngineName = Literal["encoder", "crossencoder", "cloze", "gliner"]
+
+
+class FieldEngine(BaseModel):
+    """Which engine and model serve a field. ``revision``: as of ``encoder_revision``. An encoder without a model of its
+    own is the one of the setting ``encoder``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    engine: EngineName = "encoder"
+    model: str = ""
+    revision: str = ""
+
+    @model_validator(mode="after")
+    def _has_a_model(self) -> Self:
+        if self.engine != "encoder" and self.model in {"", "starter"}:
+            raise ValueError(f"the engine {self.engine} needs a model: a Hugging Face id or a folder")
+        if self.revision and not self.model:
+            raise ValueError("a revision needs the model that it is of")
+        return self
 
 
 def _absolute(path: Path) -> Path:
@@ -42,6 +74,9 @@ class Settings(BaseSettings):
 
     encoder: str = Field("starter", description='encoder model: "starter", a Hugging Face id, or a folder')
     encoder_revision: str = Field("", description="commit or tag of the Hugging Face id; empty: what is in the cache")
+    fields: dict[str, FieldEngine] = Field(
+        {}, description='engine and model of single fields by name, "*" for all others; JSON, or tables in the file'
+    )
     device: str = Field("auto", description='"auto", "cpu", "cuda", "cuda:1", "mps"')
     torch_threads: int = Field(0, ge=0, description="CPU threads of a worker; 0: torch's own choice")
     prompts_dir: str = Field("", description="folder whose <task>/<version>.yaml files go before the shipped ones")
@@ -94,6 +129,8 @@ class Settings(BaseSettings):
         for name, value in self:
             if value != type(self).model_fields[name].get_default():
                 plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+                if isinstance(value, dict):
+                    plain = json.dumps({key: its.model_dump() for key, its in value.items()})
                 found[f"LABELLOOP_{name.upper()}"] = str(plain)
         return found
 
@@ -137,14 +174,22 @@ def get_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{'LABELLOOP_' + str(e['loc'][0]).upper() if e['loc'] else 'settings'}: {e['msg']}" for e in error.errors()
-        )
+        wrong = "; ".join(f"{_named(e['loc'])}: {e['msg']}" for e in error.errors())
         raise SettingsError(
             f"Wrong settings: {wrong}.",
             "Correct the environment variable or labelloop.toml; `labelloop doctor` lists all.",
+        ) from None
+    except BadSource as error:
+        raise SettingsError(
+            f"Wrong settings: {error}.",
+            'Tables such as LABELLOOP_FIELDS are JSON in the environment: {"topic": {"engine": "crossencoder", ...}}.',
         ) from None
     except (OSError, ValueError) as error:
         raise SettingsError(
             f"labelloop.toml cannot be read: {error}.", "It must be TOML with one `name = value` a line."
         ) from None
+
+
+def _named(place: tuple[int | str, ...]) -> str:
+    """LABELLOOP_PORT; LABELLOOP_FIELDS topic engine."""
+    return " ".join([f"LABELLOOP_{place[0]}".upper(), *map(str, place[1:])]) if place else "settings"

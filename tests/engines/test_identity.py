@@ -9,6 +9,7 @@ import pytest
 from labelloop.engines import identity, starter
 from labelloop.engines.identity import identify
 from labelloop.errors import ModelError
+from labelloop.settings import Settings
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -81,6 +82,21 @@ def test_a_model_that_is_nowhere_names_the_remedy(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError, match=r"not in the local cache.*LABELLOOP_ENCODER"):
         identify("nobody/no-such-model")
+
+
+def test_pinning_asks_for_the_commits_of_the_encoder_and_of_single_fields(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, ref in (("models--acme--gte", "main"), ("models--acme--nli", "v2")):
+        (tmp_path / name / "refs").mkdir(parents=True)
+        (tmp_path / name / "refs" / ref).write_text(COMMIT)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    nli = {"engine": "crossencoder", "model": "acme/nli", "revision": "v2"}
+    fields = {"topic": nli, "*": {"model": str(folder)}, "mood": {}}
+    pinned = identity.pin(Settings(encoder="acme/gte", fields=fields))
+    assert pinned.encoder_revision == COMMIT
+    assert {name: its.revision for name, its in pinned.fields.items()} == {"topic": COMMIT, "*": "", "mood": ""}
+    assert identity.pin(Settings(fields={"*": {"model": str(folder)}})).encoder_revision == ""
 
 
 @pytest.mark.parametrize("model", ["/no/such/folder", "./nowhere", "~/nowhere", "a b", "a/b/c"])

@@ -32,6 +32,17 @@ def test_bundles_have_paces_of_their_own() -> None:
     assert pace.budget("slow") < pace.budget("unknown")
 
 
+def test_a_new_bundle_starts_small_where_each_text_is_read_often() -> None:
+    pace = Pace(100.0)
+    pace.expect("pairs", 50)
+    assert pace.budget("pairs") == pytest.approx(pace.budget("unknown") / 50)
+    pace.record("pairs", 10, 5000.0)
+    pace.record("pairs", 1000, 100.0)
+    learnt = pace.budget("pairs")
+    pace.expect("pairs", 50)
+    assert pace.budget("pairs") == learnt
+
+
 def test_at_least_one_item_is_taken_and_no_more_than_fit() -> None:
     pace = Pace(100.0)
     budget = round(pace.budget("bundle"))

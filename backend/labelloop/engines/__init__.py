@@ -5,26 +5,28 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from importlib import import_module
+from typing import Any, NamedTuple, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labelloop.errors import ModelError
-from labelloop.settings import Settings
+from labelloop.settings import EngineName, Settings
 
 Vectors = NDArray[np.float32]
 
 
-class Engine(Protocol):
-    """What the tasks ask of a pretrained model. Rows keep the order of ``texts``; no row depends on another."""
+class Ranker(Protocol):
+    """An engine that says how well labels fit texts: all that choosing among labels needs."""
 
     def rank(self, texts: Sequence[str], labels: Sequence[Sequence[str]]) -> Vectors:
-        """(n_texts, n_labels) similarity of each text to each label, given by one or more verbalizations."""
-        ...
+        """(n_texts, n_labels) how well each label, given by one or more verbalizations, fits each text.
 
-    def embed(self, texts: Sequence[str]) -> Vectors:
-        """(n_texts, d) vectors of length 1."""
+        Rows keep the order of ``texts``; no number depends on other texts or labels but in its rounding. More is
+        better; the unit is the engine's own (cosine, log-odds, log-probability), of which ``tasks.calibration`` makes
+        probabilities.
+        """
         ...
 
     def token_counts(self, texts: Sequence[str]) -> list[int]:
@@ -33,6 +35,14 @@ class Engine(Protocol):
 
     def windows(self, texts: Sequence[str]) -> list[int]:
         """Into how many windows each text is cut to be read whole; 1 for a text that fits."""
+        ...
+
+
+class Engine(Ranker, Protocol):
+    """An engine that reads a text by itself, once for all labels."""
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """(n_texts, d) vectors of length 1."""
         ...
 
 
@@ -61,14 +71,16 @@ class SpanEngine(Protocol):
         ...
 
 
-Loader = Callable[[str, str, Settings], Engine]
+Loader = Callable[[str, str, Settings], Any]
 ENGINES: dict[str, Loader] = {}
-_warm: dict[tuple[str, ...], Engine] = {}
+NAMES: tuple[str, ...] = get_args(EngineName)
+"""Engines by the name of their module here, which registers itself when it is first used: most import torch."""
+_warm: dict[tuple[str, ...], Any] = {}
 _loading = threading.Lock()
 
 
 def engine(name: str) -> Callable[[Loader], Loader]:
-    """Registers a loader ``(model, revision, settings) -> Engine`` under ``name``."""
+    """Registers a loader ``(model, revision, settings) -> engine`` under ``name``."""
 
     def register(loader: Loader) -> Loader:
         ENGINES[name] = loader
@@ -77,11 +89,14 @@ def engine(name: str) -> Callable[[Loader], Loader]:
     return register
 
 
-def load(name: str, model: str, revision: str, settings: Settings) -> Engine:
+def load(name: str, model: str, revision: str, settings: Settings) -> Any:
     """The engine with its weights in memory; the first call loads them, later ones return the same object.
 
+    What it can do is one of the protocols above: ``encoder`` is a ContextEngine, ``crossencoder`` and ``cloze`` are
+    Rankers, ``gliner`` is a SpanEngine.
+
     Args:
-        name: a registered engine, e.g. "encoder".
+        name: one of ``NAMES``.
         model: "starter", a folder, or a Hugging Face id.
         revision: what ``engines.identity.identify`` said of the model when the plan was made.
 
@@ -91,12 +106,12 @@ def load(name: str, model: str, revision: str, settings: Settings) -> Engine:
     # torch's threads spin while they wait for each other, which halves the throughput of a small machine as soon as
     # web, Redis or Label Studio need a core too; this is read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from labelloop.engines import encoder  # noqa: F401 - registers itself; here because it imports torch
-
-    if name not in ENGINES:
-        raise ModelError(f"There is no engine {name!r}.", f"Known engines: {', '.join(sorted(ENGINES))}.")
+    if name not in ENGINES and name not in NAMES:
+        raise ModelError(f"There is no engine {name!r}.", f"Known engines: {', '.join(NAMES)}.")
     key = (name, model, revision, settings.device)
     with _loading:
+        if name not in ENGINES:
+            import_module(f"labelloop.engines.{name}")
         if key not in _warm:
             _warm[key] = ENGINES[name](model, revision, settings)
         return _warm[key]

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from labelloop.engines import Tokens, Vectors, engine, starter
-from labelloop.engines.batching import batches, window_starts
-from labelloop.engines.identity import STARTER, identify
+from labelloop.engines import Tokens, Vectors, engine, weights
+from labelloop.engines.batching import CPU_BUDGET, GPU_BUDGET, LONGEST_WINDOW, OVERLAP, batches, window_starts
 from labelloop.engines.offsets import locate, owners, whole
 from labelloop.engines.recent import Recent
-from labelloop.errors import ModelError
 from labelloop.settings import Settings
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-# Padded tokens of one forward pass. On a CPU more brings no speed; on a GPU less leaves it idle.
-CPU_BUDGET, GPU_BUDGET = 2048, 32768
-LONGEST_WINDOW = 8192
-OVERLAP = 8  # one eighth of a window is read twice, so that no sentence is torn in both readings
-FILES = ["*.json", "*.txt", "*.safetensors", "*.model", "*.jinja"]  # no pickles and no code
 
 
 class Encoder:
@@ -183,19 +174,9 @@ def load(model: str, revision: str, settings: Settings) -> Encoder:
         ModelError: it is missing, needs code or pickles of its own, or is not the one of ``revision`` any more.
     """
     from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
-    if settings.torch_threads:
-        torch.set_num_threads(settings.torch_threads)
-    folder = _folder(model, revision)
-    for pickled in folder.rglob("pytorch_model*.bin"):
-        if not any(pickled.parent.glob("*.safetensors")):
-            raise ModelError(
-                f"The model {model} has only pickled weights ({pickled.name}); reading them may run any code.",
-                "Choose a model with safetensors, or convert it: load it where you trust it and save it again.",
-            )
-    try:
+    folder = weights.folder(model, revision)
+    with weights.loading("a sentence-transformers or BERT-like model", model, settings):
         loaded = SentenceTransformer(
             str(folder),
             device=None if settings.device == "auto" else settings.device,
@@ -204,43 +185,3 @@ def load(model: str, revision: str, settings: Settings) -> Encoder:
             model_kwargs={"use_safetensors": True},
         )
         return Encoder(loaded)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        first = str(error).strip().split("\n")[0]
-        raise ModelError(
-            f"The encoder model {model} cannot be loaded on device {settings.device!r}: {first}",
-            "Choose a sentence-transformers or BERT-like model with safetensors and no code of its own "
-            "(LABELLOOP_ENCODER), and a device that this machine has (LABELLOOP_DEVICE).",
-        ) from error
-
-
-def _folder(model: str, revision: str) -> Path:
-    local = starter.encoder_folder() if model == STARTER else Path(model).expanduser()
-    if local.is_dir():
-        now = identify(model)
-        if revision and now != revision:
-            raise ModelError(
-                f"The model {model} is now {now}, but this version was made with {revision}.",
-                "Bring the old model back, or run `labelloop connect` again: it makes a version with the new one.",
-            )
-        return local
-    return _download(model, revision or identify(model))
-
-
-def _download(model: str, commit: str) -> Path:
-    """The folder of the cached copy, fetched where it is missing or has no weights yet."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        cached = Path(snapshot_download(model, revision=commit, local_files_only=True))
-        if any(cached.glob("*.safetensors")):
-            return cached
-    except LocalEntryNotFoundError:
-        pass  # nothing of it is here: fetched below
-    try:
-        return Path(snapshot_download(model, revision=commit, allow_patterns=FILES))
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        raise ModelError(
-            f"The model {model} at {commit} is not in the local cache and cannot be downloaded: {error}",
-            "Check the network, or set LABELLOOP_ENCODER to a folder with a copy of the model, or to starter.",
-        ) from error

@@ -40,17 +40,27 @@ def identify(model: str, revision: str = "") -> str:
     if folder.is_absolute() or model.startswith((".", "~")) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model):
         raise ModelError(
             f"The model folder {model} does not exist.",
-            "Correct LABELLOOP_ENCODER: a folder, a Hugging Face id such as thenlper/gte-small, or starter.",
+            "Correct LABELLOOP_ENCODER (LABELLOOP_FIELDS for single fields): a folder, a Hugging Face id such as "
+            "thenlper/gte-small, or starter.",
         )
     return revision if _COMMIT.fullmatch(revision) else _cached_commit(model, revision) or _hub_commit(model, revision)
 
 
 def pin(settings: Settings) -> Settings:
-    """The settings with the commit of their encoder, where that is a Hugging Face id: asked once, before the web
+    """The settings with the commits of their models, where these are Hugging Face ids: asked once, before the web
     process starts, as the hub may take longer to answer than Label Studio waits for /setup. Raises as ``identify``."""
-    if settings.encoder == STARTER or Path(settings.encoder).expanduser().is_dir():
-        return settings
-    return settings.model_copy(update={"encoder_revision": identify(settings.encoder, settings.encoder_revision)})
+    fields = {
+        name: its.model_copy(update={"revision": identify(its.model, its.revision)}) if _on_a_hub(its.model) else its
+        for name, its in settings.fields.items()
+    }
+    pinned: dict[str, object] = {"fields": fields}
+    if _on_a_hub(settings.encoder):
+        pinned["encoder_revision"] = identify(settings.encoder, settings.encoder_revision)
+    return settings.model_copy(update=pinned)
+
+
+def _on_a_hub(model: str) -> bool:
+    return model not in {"", STARTER} and not Path(model).expanduser().is_dir()
 
 
 def _hash_folder(folder: Path) -> str:
@@ -89,5 +99,6 @@ def _hub_commit(model: str, revision: str) -> str:
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise ModelError(
             f"The model {model} is not in the local cache, and the Hugging Face hub did not give it: {error}",
-            "Check the id and the network, or set LABELLOOP_ENCODER to a folder with a copy of it, or to starter.",
+            "Check the id and the network, or set LABELLOOP_ENCODER (LABELLOOP_FIELDS for single fields) to a folder "
+            "with a copy of it, or to starter.",
         ) from error

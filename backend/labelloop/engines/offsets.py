@@ -21,6 +21,14 @@ def whole(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def as_given(text: str, offsets: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Offsets into ``whole(text)`` as offsets into ``text``, where two halves of a pair are two characters."""
+    if not _SURROGATE.search(text):
+        return offsets
+    places = [match.start() for match in _CHARACTER.finditer(text)]
+    return np.array([*places, len(text)], np.int32)[offsets]
+
+
 class Located(NamedTuple):
     """The tokens of a text. ``ids``: all of them, special ones included. ``kept``: indices of those that stand for
     characters of the text. ``offsets``: (n_kept, 2) these characters, end exclusive."""
@@ -75,11 +83,7 @@ def _located(
         if start < end and not is_special:
             kept.append(index)
             found.append((start, end))
-    made: NDArray[np.int32] = np.array(found, np.int32).reshape(-1, 2)
-    if _SURROGATE.search(text):  # two halves of a pair are two characters of the text and one of what was read
-        places = [match.start() for match in _CHARACTER.finditer(text)]
-        made = np.array([*places, len(text)], np.int32)[made]
-    return Located(ids, np.array(kept, np.int64), made)
+    return Located(ids, np.array(kept, np.int64), as_given(text, np.array(found, np.int32).reshape(-1, 2)))
 
 
 def owners(starts: Sequence[int], size: int, length: int) -> NDArray[np.int64]:

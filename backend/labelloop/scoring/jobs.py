@@ -98,6 +98,7 @@ def score_in_batches(
     worker has to stop.
     """
     pace = _pace(place)
+    pace.expect(digest, tasks.readings(bundle))
     costs = [cost(item) for item in texts]
     start = 0
     while start < len(texts) and not place.stopping.is_set():

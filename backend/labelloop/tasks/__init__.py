@@ -6,19 +6,26 @@ from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
-from labelloop.engines import Engine, load
+from labelloop.engines import Ranker, load
 from labelloop.engines.identity import identify
 from labelloop.engines.recent import Recent
 from labelloop.errors import ConfigError, SettingsError
 from labelloop.prompting import Prompt, load_prompt
-from labelloop.settings import Settings
+from labelloop.settings import FieldEngine, Settings
 from labelloop.tasks import calibration, classification, own_labels, structured
 from labelloop.tasks.calibration import Prior
 from labelloop.tasks.verbalizers import Verbalization, verbalize
 from labelloop.words import Answer, Bundle, Field, FieldPlan
 
-KINDS = {"classification": "classification/v1"} | {name: kind.prompt for name, kind in structured.KINDS.items()}
-"""Task kind -> the prompt that new plans use."""
+KINDS: dict[tuple[str, str], str] = {
+    ("classification", "encoder"): "classification/v1",
+    ("classification", "crossencoder"): "entailment/v1",
+    ("classification", "cloze"): "cloze/v1",
+} | {(name, engine): kind.prompt for name, kind in structured.KINDS.items() for engine in kind.engines}
+"""(Task kind, engine that serves it) -> the prompt that new plans use."""
+
+_READS_ONCE = frozenset({"encoder", "gliner"})
+"""Engines that read a text once for all labels of all fields; the others read it with each label."""
 
 _told: Recent[Hashable, Verbalization] = Recent(256)
 _PriorKey = tuple[str, str, str, str, Verbalization]  # engine, model, revision, the prompt's digest, the labels
@@ -31,23 +38,43 @@ def plan(field: Field, settings: Settings) -> FieldPlan:
     Raises:
         ConfigError: there is no task kind for the field, or it has no labels.
         ModelError: the configured model is not there.
-        SettingsError: the prompt is missing or wrong.
+        SettingsError: the prompt is missing or wrong, or the setting ``fields`` names an engine that cannot serve it.
     """
-    if field.kind not in KINDS:
-        raise ConfigError(f"The field {field.name!r} is of kind {field.kind!r}.", f"Served kinds: {', '.join(KINDS)}.")
+    if field.kind not in {kind for kind, _ in KINDS}:
+        served = ", ".join(dict.fromkeys(kind for kind, _ in KINDS))
+        raise ConfigError(f"The field {field.name!r} is of kind {field.kind!r}.", f"Served kinds: {served}.")
     if not field.labels and not field.dynamic and not field.structured:
         raise ConfigError(f"The field {field.name!r} has no labels.", "Give it labels, or remove it.")
-    prompt = structured.prompt_of(field.kind, settings) if field.structured else None
-    told = prompt or load_prompt(KINDS[field.kind], settings.prompts_dir)
+    chosen = _engine_of(field, settings)
+    structure = structured.prompt_of(field.kind, settings) if field.structured else None
+    told = structure or load_prompt(KINDS[field.kind, chosen.engine], settings.prompts_dir)
     return FieldPlan(
         field=field,
-        engine="encoder",
-        model=settings.encoder,
-        revision=identify(settings.encoder, settings.encoder_revision),
+        engine=chosen.engine,
+        model=chosen.model,
+        revision=identify(chosen.model, chosen.revision),
         prompt=told.name,
         prompt_hash=told.digest,
         calibration={"constants": told.constants.model_dump()} if isinstance(told, Prompt) else {},
     )
+
+
+def _engine_of(field: Field, settings: Settings) -> FieldEngine:
+    """What the setting ``fields`` says of the field by its name, or by "*" where that engine serves its kind; else the
+    encoder. Always with a model."""
+    serving = [engine for kind, engine in KINDS if kind == field.kind]
+    own = settings.fields.get(field.name)
+    if own and own.engine not in serving:
+        raise SettingsError(
+            f"The setting fields gives the field {field.name!r} the engine {own.engine}, which cannot serve a field of "
+            f"kind {field.kind}.",
+            f"In LABELLOOP_FIELDS or labelloop.toml, choose one of: {', '.join(serving)}.",
+        )
+    general = settings.fields.get("*")
+    chosen = own or (general if general and general.engine in serving else None)
+    if chosen and chosen.model:
+        return chosen
+    return FieldEngine(model=settings.encoder, revision=settings.encoder_revision)
 
 
 def make_bundle(fields: Sequence[Field], settings: Settings) -> Bundle:
@@ -102,10 +129,18 @@ def calibrate(bundle: Bundle, sample: Sequence[Mapping[str, str]], settings: Set
     return bundle
 
 
+def readings(bundle: Bundle) -> float:
+    """About how often the bundle's engines read each of an item's texts, for who plans how many to ask at once."""
+    each = [1 if one.engine in _READS_ONCE else max(1, len(one.field.labels)) for one in bundle.plans]
+    return sum(each) / max(1, len(each))
+
+
 def _by_engine(bundle: Bundle) -> list[list[FieldPlan]]:
-    groups: dict[tuple[str, str, str], list[FieldPlan]] = {}
+    """The plans in groups, each of which is answered in one call of its engine."""
+    groups: dict[tuple[str, ...], list[FieldPlan]] = {}
     for one in bundle.plans:
-        groups.setdefault((one.engine, one.model, one.revision), []).append(one)
+        alone = "" if one.engine in _READS_ONCE else one.field.name
+        groups.setdefault((one.engine, one.model, one.revision, alone), []).append(one)
     return list(groups.values())
 
 
@@ -116,7 +151,7 @@ def _answer_with(
     settings: Settings,
 ) -> None:
     """Answers the plans of one engine: every text of every plan in one call, against the labels of all plans."""
-    engine = load(plans[0].engine, plans[0].model, plans[0].revision, settings)
+    engine: Ranker = load(plans[0].engine, plans[0].model, plans[0].revision, settings)
     prompts = [_prompt(one, settings) for one in plans]
     told = [_verbalize(one, prompt) for one, prompt in zip(plans, prompts, strict=True)]
     names = {one.field.name for one in plans}
@@ -156,7 +191,7 @@ def _verbalize(one: FieldPlan, prompt: Prompt) -> Verbalization:
 
 
 def _priors_of(
-    engine: Engine, plans: Sequence[FieldPlan], prompts: Sequence[Prompt], told: Sequence[Verbalization]
+    engine: Ranker, plans: Sequence[FieldPlan], prompts: Sequence[Prompt], told: Sequence[Verbalization]
 ) -> list[Prior]:
     """The prior of each plan, computed once per process and set of labels: it depends on nothing else, so it is the
     same in every process. Those that are new are computed together, because the general texts cost most of it."""

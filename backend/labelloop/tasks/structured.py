@@ -9,7 +9,7 @@ from typing import Any
 from labelloop.engines import load
 from labelloop.errors import SettingsError
 from labelloop.prompting import PromptFile, load_file
-from labelloop.settings import Settings
+from labelloop.settings import EngineName, Settings
 from labelloop.tasks import entities
 from labelloop.tasks.classification import EMPTY
 from labelloop.tasks.entity_prompt import EntityPrompt
@@ -22,7 +22,7 @@ class Kind:
 
     ``answer(plan, readings, engine, prompt)``: one Answer per reading, none of which is empty; no answer depends on the
     other readings. ``on_spans``: it needs the regions of ``field.regions_of``, which then are in ``reading.given``.
-    ``warm(plan, engine, prompt)``: computes what the first answer would wait for.
+    ``warm(plan, engine, prompt)``: computes what the first answer would wait for. ``engines``: those that serve it.
     """
 
     prompt: str
@@ -30,10 +30,11 @@ class Kind:
     answer: Callable[[FieldPlan, Sequence[Reading], Any, Any], list[Answer]]
     on_spans: bool = False
     warm: Callable[[FieldPlan, Any, Any], None] = lambda plan, engine, prompt: None
+    engines: tuple[EngineName, ...] = ("encoder",)
 
 
 KINDS: dict[str, Kind] = {
-    "entities": Kind(entities.PROMPT, EntityPrompt, entities.answer, warm=entities.warm),
+    "entities": Kind(entities.PROMPT, EntityPrompt, entities.answer, warm=entities.warm, engines=("encoder", "gliner")),
 }
 
 

@@ -1,0 +1,75 @@
+"""Takes one picture per tag of a pre-annotated task in Label Studio's editor, from the cases of the round-trip test.
+
+.venv/bin/python scripts/round_trip_screenshots.py [--only TAG] (starts a Label Studio of its own and stops it)
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from labelloop.demo.browser import signed_in  # noqa: E402
+from labelloop.demo.label_studio import LabelStudioServer  # noqa: E402
+from labelloop.errors import LabelLoopError  # noqa: E402
+from labelloop.studio.client import StudioClient  # noqa: E402
+from support.editor import VERSION, Editor  # noqa: E402
+from support.round_trip import CASES  # noqa: E402
+from support.round_trip_cases import Case  # noqa: E402
+
+SIZE = (900, 800)
+LEAST = 90  # pixels
+# What says nothing about a tag: the list of tasks, the bars above and below the task, the lists of regions.
+_OTHERS = ".lsf-label-view__table, .lsf-menu-header, .lsf-topbar, .lsf-sidepanels__wrapper, .lsf-bottombar"
+_BOTTOM = """view => Math.max(...[...view.querySelectorAll('*')].filter(one => !one.children.length)
+  .map(one => one.getBoundingClientRect()).filter(box => box.height).map(box => box.bottom))"""
+
+
+def take(editor: Editor, studio: StudioClient, case: Case, file: Path) -> None:
+    """Opens a task of the case, waits until it shows what is predicted, and writes the picture."""
+    project, task = editor.make(case)
+    prediction = {"task": task, "result": case.result, "score": 0.5, "model_version": VERSION}
+    if case.posted:
+        studio.add_prediction(prediction)
+    else:
+        studio.import_predictions(project, [prediction])
+    page = editor.page
+    editor.open(project, task)
+    page.wait_for_load_state("networkidle")  # then nothing is faded any more
+    editor.show(case)
+    page.add_style_tag(content=f"{_OTHERS} {{ display: none !important }}")
+    page.mouse.move(SIZE[0] - 1, SIZE[1] - 1)
+    editor.wait_until_drawn()
+    bottom = page.locator(".lsf-main-view").evaluate(_BOTTOM)
+    page.screenshot(path=file, clip={"x": 0, "y": 0, "width": SIZE[0], "height": max(LEAST, round(bottom) + 30)})
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images" / "tags")
+    parser.add_argument("--only", help="the name of one picture")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    wanted = [case for case in CASES if case.picture and options.only in {None, case.picture}]
+    try:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            LabelStudioServer(Path(folder)) as server,
+            StudioClient(server.url, server.token) as studio,
+            signed_in(server.url, server.email, server.password, size=SIZE) as page,
+        ):
+            editor = Editor(server, page)
+            for case in wanted:
+                take(editor, studio, case, options.out / f"{case.picture}.png")
+    except LabelLoopError as error:
+        sys.stderr.write(f"{error.message}\n{error.remedy}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""Every form of prediction in the real editor: imported, shown as meant, submitted, and stored as it was predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from labelloop.demo.browser import signed_in
+from labelloop.demo.label_studio import LabelStudioServer
+from labelloop.errors import UnavailableError
+from labelloop.studio.client import StudioClient
+from support.editor import VERSION, Editor
+from support.round_trip import CASES
+from support.round_trip_cases import Case, Json
+from support.round_trip_traps import TRAPS, Trap
+from support.waiting import until
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def editor(label_studio: LabelStudioServer) -> Iterator[Editor]:
+    """One page of one browser for all of them: to start it takes longer than a case does."""
+    try:
+        with signed_in(label_studio.url, label_studio.email, label_studio.password) as page:
+            yield Editor(label_studio, page)
+    except UnavailableError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def studio(label_studio: LabelStudioServer) -> Iterator[StudioClient]:
+    with StudioClient(label_studio.url, label_studio.token) as client:
+        yield client
+
+
+def predicted(case: Case, task: int) -> Json:
+    """The prediction that goes to Label Studio."""
+    return {"task": task, "result": case.result, "score": 0.5, "model_version": VERSION}
+
+
+def without(result: list[Json], added: tuple[str, ...]) -> list[Json]:
+    """The regions without keys of their values."""
+    return [
+        one | {"value": {key: held for key, held in one["value"].items() if key not in added}}
+        if "value" in one
+        else one
+        for one in result
+    ]
+
+
+def store(editor: Editor, studio: StudioClient, project: int, prediction: Json, posted: bool) -> None:
+    """Stores it over the road that takes it, after a look whether the other one still does not."""
+    if posted:
+        sent = editor.studio.request("POST", f"/api/projects/{project}/import/predictions", json=[prediction])
+        assert sent.json()["created"] == 0, "bulk import takes it now: the detour can go"
+        studio.add_prediction(prediction)
+    else:
+        done = studio.import_predictions(project, [prediction])
+        assert (done.created, done.refused) == (1, {})
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_what_is_predicted_is_shown_and_comes_back_unchanged(editor: Editor, studio: StudioClient, case: Case) -> None:
+    project, task = editor.make(case)
+    store(editor, studio, project, predicted(case, task), case.posted)
+    editor.open(project, task)
+    editor.show(case)
+    submitted = editor.submit(task)
+    assert without(submitted, case.added) == without(case.result, case.added)
+    assert not editor.errors
+
+
+def test_every_case_has_a_name_of_its_own() -> None:
+    names = [case.name for case in CASES]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.case.name)
+def test_why_a_wrong_form_is_refused(editor: Editor, studio: StudioClient, trap: Trap) -> None:
+    project, task = editor.make(trap.case)
+    store(editor, studio, project, predicted(trap.case, task), trap.case.posted)
+    editor.open(project, task)
+    if trap.blank:
+        until(lambda: trap.blank in f"{editor.errors} {editor.read()}", 15)
+        assert trap.case.data["t"] not in editor.read() if "t" in trap.case.data else "Title" not in editor.read()
+        return
+    editor.wait_until_ready(trap.case)
+    if trap.refused:
+        editor.press_submit()
+        until(lambda: trap.refused in editor.dialog(), 15)
+        assert not editor.annotations(task)
+        return
+    editor.show(trap.case)
+    assert editor.marked() == list(trap.case.marked) and editor.ticked() == sorted(trap.case.ticked)
+    assert not trap.unseen or trap.unseen not in editor.read()
+    assert editor.submit(task) == trap.stored
