@@ -3,7 +3,7 @@
 import pytest
 
 from labelloop.trial import judge
-from labelloop.words import Answer, Field, Label, Source
+from labelloop.words import Answer, Field, Label, Source, Span
 
 
 def field(count: int, multiple: bool = False, hints: bool = False) -> Field:
@@ -53,3 +53,13 @@ def test_the_spread_is_that_of_the_scores() -> None:
     verdict = judge(field(4), answers(*[n / 100 for n in range(1, 100)]))
     assert verdict.quartiles == pytest.approx((0.25, 0.5, 0.75), abs=0.01)
     assert sum(verdict.chosen.values()) == 99
+
+
+def test_spans_are_judged_by_their_scores_and_by_whether_there_are_any() -> None:
+    spans = field(3).model_copy(update={"kind": "entities"})
+    there = Span(field="f", source="t", start=0, end=1, text="x", label=("l0",))
+    some = [Answer(field="f", labels=(), score=0.7, spans=(there,)) for _ in range(20)]
+    none = [Answer(field="f", labels=(), score=0.9) for _ in range(20)]
+    assert judge(spans, some).helps == "yes" and judge(spans, some).chosen == {"(some)": 20}
+    assert judge(spans, none).helps == "perhaps" and "finds nothing" in judge(spans, none).why
+    assert judge(spans, some + none).helps == "yes"

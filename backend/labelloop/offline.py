@@ -13,6 +13,7 @@ from typing import Any
 
 from labelloop.errors import ConfigError, RequestError
 from labelloop.settings import Settings
+from labelloop.studio.documents import Documents
 from labelloop.studio.render import render_all
 from labelloop.studio.results import prediction, validate
 from labelloop.studio.schema import Schema, fields_for, read_config
@@ -203,7 +204,8 @@ def importable(tasks: Sequence[Mapping[str, Any]], predicted: Predicted) -> list
         entry = {name: task[name] for name in ("id", "data", "meta", "annotations") if name in task}
         if any(answer.reason is None for answer in answers):
             fields = fields_for(predicted.bundle.fields, task["data"])
-            clean, _ = validate(prediction(fields, answers, predicted.version), fields)
+            documents = Documents(fields, task["data"])
+            clean, _ = validate(prediction(fields, answers, predicted.version, documents), fields, documents)
             entry["predictions"] = [clean]
         result.append(entry)
     return result
@@ -225,8 +227,13 @@ def read_gold(tasks: Sequence[Mapping[str, Any]], one: Field, key: str) -> Gold:
     with "," or "|" between the names.
 
     Raises:
-        RequestError: no task has the column, or no value of it is a label.
+        RequestError: no task has the column, or no value of it is a label, or the field does not choose labels.
     """
+    if one.structured and one.kind != "comparison":
+        raise RequestError(
+            f"'{one.name}' is of the kind {one.kind}, and a column of labels says nothing of those.",
+            "Evaluate a control that chooses labels for the whole text.",
+        )
     if not any(key in task["data"] for task in tasks):
         present = sorted({name for task in tasks[:100] for name in task["data"]})
         raise RequestError(f"No task has the column '{key}'.", f"The columns are: {', '.join(map(str, present))}.")

@@ -18,7 +18,8 @@ from labelloop.learning.versions import version_for
 from labelloop.scoring import push
 from labelloop.scoring.queues import Scoring
 from labelloop.settings import Settings
-from labelloop.studio.context import selected_texts
+from labelloop.studio.context import given_spans, selected_texts
+from labelloop.studio.documents import Documents
 from labelloop.studio.render import render_all
 from labelloop.studio.results import prediction, validate
 from labelloop.words import Answer, Bundle, fields_of
@@ -102,7 +103,8 @@ class Backend:
 
         One task waits at most ``interactive_wait_s``, several at most ``batch_wait_s``; what is late is answered from
         the cache the next time. The version is that of the last /setup unless the config has changed since.
-        ``context``: of an interactive call on one task; the passage selected in it is read in place of the whole.
+        ``context``: of an interactive call on one task; the passage selected in it is read in place of the whole, and
+        its regions are those that are related and described.
 
         Raises:
             RequestError: there is no label config yet.
@@ -125,17 +127,21 @@ class Backend:
     def _predict(self, tasks: Sequence[Any], version: Version, context: Any) -> list[Json]:
         results: list[Json] = [{} for _ in tasks]
         rendered: dict[int, dict[str, str]] = {}
+        documents: dict[int, Documents] = {}
+        single = len(tasks) == 1
         for index, task in enumerate(tasks):
-            texts, problem = self._render(task, version.bundle)
+            data = task.get("data") if isinstance(task, dict) else None
+            if not isinstance(data, dict):
+                results[index] = {"error": "The task has no 'data' object."}
+                continue
+            documents[index] = Documents(version.bundle.fields, data)
+            texts, problem = self._render(data, version.bundle, documents[index], context if single else None)
             if texts:
                 rendered[index] = texts
             else:
                 results[index] = {"error": problem}
         if not rendered:
             return results
-        single = len(tasks) == 1
-        if single and context:
-            rendered[0] |= selected_texts(context, version.bundle.fields, tasks[0]["data"])
         wait = self.settings.interactive_wait_s if single else self.settings.batch_wait_s
         may_wait = self.waiting.acquire(blocking=False)
         try:
@@ -149,15 +155,16 @@ class Backend:
             if may_wait:
                 self.waiting.release()
         for index, found in zip(rendered, answers, strict=True):
-            results[index] = _result(version, found, rendered[index])
+            results[index] = _result(version, found, rendered[index], documents[index])
         return results
 
-    def _render(self, task: Any, bundle: Bundle) -> tuple[dict[str, str], str]:
+    def _render(self, data: Json, bundle: Bundle, documents: Documents, context: Any) -> tuple[dict[str, str], str]:
         """(text by field name, why there is none)."""
-        data = task.get("data") if isinstance(task, dict) else None
-        if not isinstance(data, dict):
-            return {}, "The task has no 'data' object."
-        texts, problems = render_all(bundle.fields, data, limit=self.settings.max_text_chars)
+        fields, limit = bundle.fields, self.settings.max_text_chars
+        given = given_spans(context, fields, documents) if context else {}
+        texts, problems = render_all(fields, data, limit=limit, documents=documents, given=given)
+        if texts and context:
+            texts |= selected_texts(context, fields, documents)
         reasons = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
         return texts, reasons or "No control of this project can be filled."
 
@@ -213,7 +220,7 @@ class Backend:
             log.warning("connection %d: no push was started: %s", connection.id, error)
 
 
-def _result(version: Version, found: list[Answer] | None, rendered: Mapping[str, str]) -> Json:
+def _result(version: Version, found: list[Answer] | None, rendered: Mapping[str, str], documents: Documents) -> Json:
     if found is None:
         ANSWERS.labels("late").inc()
         return {"error": "The answer is not ready yet; ask again in a moment."}
@@ -221,7 +228,7 @@ def _result(version: Version, found: list[Answer] | None, rendered: Mapping[str,
         ANSWERS.labels("refused").inc()
         return {"error": "; ".join(f"{answer.field}: {answer.reason}" for answer in found)}
     fields = fields_of(version.bundle.fields, rendered)
-    clean, dropped = validate(prediction(fields, found, version.name), fields)
+    clean, dropped = validate(prediction(fields, found, version.name, documents), fields, documents)
     ANSWERS.labels("answered").inc()
     DROPPED.inc(len(dropped))
     for reason in dropped:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import quantiles
 from typing import Literal
 
+from labelloop.telling import group
 from labelloop.words import Answer, Field
 
 SAMPLE = 50
@@ -43,7 +44,7 @@ def judge(field: Field, answers: Sequence[Answer]) -> Verdict:
     """
     given = [answer for answer in answers if answer.reason is None]
     unread = len(answers) - len(given)
-    chosen = Counter(", ".join(" > ".join(path) for path in answer.labels) or "(none)" for answer in given)
+    chosen = Counter(group(field, answer) for answer in given)
     if not given:
         reason = next((answer.reason for answer in answers if answer.reason), "there is no task")
         return Verdict(field.name, "no", f"no task could be read: {reason}", 0.0, (0.0, 0.0, 0.0), {}, unread)
@@ -61,14 +62,16 @@ def _decide(
 ) -> tuple[Literal["yes", "perhaps", "no"], str]:
     share = f"about {expected:.0%} of the suggestions would be right"
     chance = 1 / 2 ** len(field.labels) if field.multiple else 1 / max(1, len(field.labels))
-    if field.dynamic:
-        chance = 0.0  # each item has labels of its own, so how many there are is not known here
+    if field.dynamic or (field.structured and field.kind != "comparison"):
+        chance = 0.0  # how many answers there could be depends on the item
     top, count = chosen.most_common(1)[0]
-    told = field.ordinal or all(label.description for label in field.labels)
+    told = field.ordinal or field.kind == "comparison" or all(label.description for label in field.labels)
     hints = "" if told else "; hints on the choices would tell it more"
     if expected < _ABOVE_CHANCE * chance:
         return "no", f"{share}, little more than guessing among {len(field.labels)} labels would get{hints}"
-    if given >= _FEW and count >= _COLLAPSED * given and len(field.labels) > 1:
+    if given >= _FEW and count >= _COLLAPSED * given and top == "(none)" and field.structured:
+        return "perhaps", f"{share}, but in nearly every task it finds nothing{hints}"
+    if given >= _FEW and count >= _COLLAPSED * given and len(field.labels) > 1 and top != "(some)":
         return "perhaps", f"{share}, but nearly every task gets '{top}': fine if that is so, else rename labels{hints}"
     if expected >= _HELPS:
         return "yes", share

@@ -35,7 +35,7 @@ class Source(Word):
     """One object tag that a field reads: its ``name``, what it is, and the key of the item's data behind its ``$``.
 
     ``name_key``, ``text_key``: of an utterance, where the data is a dialogue. ``value_type`` "url": the data holds the
-    address of the text.
+    address of the text. ``inline``: its markup stands in the editor's own page, not in a frame of its own.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Source(Word):
     name_key: str = "author"
     text_key: str = "text"
     value_type: Literal["text", "url"] = "text"
+    inline: bool = False
 
 
 class Condition(Word):
@@ -66,6 +67,7 @@ class Field(Word):
     that it is found in (``sources``).
     ``regions_of``: names of the span fields whose regions this one relates to each other, or describes one by one.
     ``region_labels``: of these regions, only those with one of these stored labels; none: all.
+    ``rest``: the bucket that takes the entries which are in no other (Ranker); "" where these stay in the list.
     ``question``: the words that stand with the control (its header, its title), or "".
     ``ordinal``: the labels are steps of a scale, lowest first (Rating, Number).
     ``nested``: Label Studio stores lists of steps, also for a label of one step (Taxonomy, Choices with allowNested).
@@ -88,6 +90,7 @@ class Field(Word):
     query: tuple[Source, ...] = ()
     regions_of: tuple[str, ...] = ()
     region_labels: tuple[str, ...] = ()
+    rest: str = ""
 
     @property
     def structured(self) -> bool:
@@ -261,9 +264,13 @@ class Bundle(Word):
                 "query",
                 "regions_of",
                 "region_labels",
+                "rest",
             ):  # than the first digests that were stored
                 if not plan["field"][younger]:
                     del plan["field"][younger]
+            for source in (*plan["field"]["sources"], *plan["field"].get("query", ())):
+                if not source["inline"]:
+                    del source["inline"]
         canonical = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 

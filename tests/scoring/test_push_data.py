@@ -10,7 +10,7 @@ from labelloop.scoring.queues import Scoring
 from labelloop.scoring.workplace import Workplace
 from labelloop.settings import Settings
 from labelloop.tasks import own_labels
-from labelloop.words import Answer, Bundle, Source
+from labelloop.words import Answer, Bundle, Reading, Source, Span
 from support.scoring import answer, fake_bundle, field
 from support.studio_double import CREATED_AT_S, TOKEN, StudioDouble
 
@@ -100,3 +100,32 @@ def test_tasks_bring_their_labels(pushing: Pushing, studio: StudioDouble) -> Non
     assert (result.done, result.failed) == (3, 1) and "'options'" in result.reasons[ids[3]]
     chosen = {one["task"]: one["result"][0]["value"]["choices"] for one in studio.predictions.values()}
     assert chosen == {ids[0]: ["red"], ids[1]: ["two"], ids[2]: ["blue"]}  # the text's length decides
+
+
+def test_spans_stand_in_the_text_behind_an_address(
+    pushing: Pushing, studio: StudioDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mark(bundle: Bundle, rendered: Sequence[Mapping[str, str]], settings: Settings) -> list[list[Answer]]:
+        found = []
+        for item in rendered:
+            text = Reading.model_validate_json(item["topic"]).passages[0].text
+            start = text.index("Ada")
+            place = {"source": "t", "start": start, "end": start + 3, "text": "Ada"}
+            span = Span(field="topic", label=("Sport",), **place)
+            found.append([Answer(field="topic", labels=(), score=0.5, spans=(span,))])
+        return found
+
+    monkeypatch.setattr(tasks, "answer", mark)
+    page = Source(name="t", tag="HyperText", key="page", value_type="url")
+    serve(pushing, sources=(page,), kind="entities", tag="HyperTextLabels")
+    studio.files = {"a.html": "<p>one</p><p>\U0001f600 Ada"}
+    studio.add_tasks({"page": "/data/upload/a.html"})
+    pushing.start()
+    pushing.work()
+    assert pushing.ended().done == 1
+    (stored,) = studio.predictions.values()
+    assert stored["result"][0]["value"] == {
+        **{"start": "/p[2]/text()[1]", "end": "/p[2]/text()[1]", "startOffset": 3, "endOffset": 6},
+        **{"globalOffsets": {"start": 5, "end": 8}, "text": "Ada", "hypertextlabels": ["Sport"]},
+    }
+    assert [path for _, path in studio.requests if path.startswith("/data")] == ["/data/upload/a.html"]

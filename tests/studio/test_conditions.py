@@ -151,7 +151,7 @@ def test_ratings_know_no_condition_of_their_own() -> None:
         (control("c", 'visibleWhen="choice-selected" whenTagName="c"'), "on itself"),
         (
             control("t", 'perRegion="true"') + control("c", SELECTED.replace("type", "t")),
-            'choice of "t" is selected, which is left to people',
+            'choice of "t" is selected for a single region',
         ),
         (
             control("t", 'perRegion="true"')

@@ -1,10 +1,17 @@
 """Label configs as people write them: what becomes a field, what is left to people and why, what is refused."""
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from labelloop.errors import ConfigError
+from labelloop.studio.documents import Documents
+from labelloop.studio.render import render_all
+from labelloop.studio.results import prediction, validate
 from labelloop.studio.schema import Schema, read_config
 from labelloop.words import Field
+from studio.strategies import any_configs
 
 TEXT = '<Text name="text" value="$text"/>'
 TWO = '<Choice value="A"/><Choice value="B"/>'
@@ -168,9 +175,11 @@ def test_other_numbers_are_left_to_people(attributes: str, words: str) -> None:
         (f'<Choices name="c" toName="other">{TWO}</Choices>', '"other"'),
         (f'<Choices name="c">{TWO}</Choices>', "toName"),
         (f'<Choices name="c" toName="text, img">{TWO}</Choices><Image name="img" value="$img"/>', "<Image"),
-        ('<Labels name="c" toName="text"><Label value="PER"/></Labels>', "spans"),
+        ('<Labels name="c" toName="text"/>', "no labels"),
+        ('<Labels name="c" toName="text" value="$labels"/>', "come with each task"),
+        ('<HyperTextLabels name="c" toName="text"><Label value="PER"/></HyperTextLabels>', "marks no spans of <Text"),
         ('<TextArea name="c" toName="text"/>', "free text"),
-        ('<Pairwise name="c" toName="text"/>', "comes later"),
+        ('<Pairwise name="c" toName="text"/>', "names 1"),
         ('<Magic name="c" toName="text"/>', "<Magic> is not supported"),
         ('<Rating name="c" toName="text" maxRating="many"/>', "maxRating"),
         ('<Rating name="c" toName="text" maxRating="1"/>', "nothing to choose"),
@@ -190,9 +199,8 @@ def test_a_control_without_a_name_is_named_by_its_place() -> None:
     assert read(f'{TEXT}\n<Choices toName="text">{TWO}</Choices>').skipped == {"<Choices> in line 2": "it has no name"}
 
 
-def test_filters_and_relations_are_no_controls() -> None:
-    schema = read(f'{TEXT}<Filter toName="c"/><Relations><Relation value="r"/></Relations>')
-    assert schema == Schema((), {})
+def test_filters_are_no_controls() -> None:
+    assert read(f'{TEXT}<Filter toName="c"/>') == Schema((), {})
 
 
 def test_several_controls_and_objects_in_one_config() -> None:
@@ -275,3 +283,170 @@ def test_comments_declarations_and_namespaces_are_no_obstacle() -> None:
         f'<Text name="text" value="$text"/><Choices name="c" toName="text"><Choice value="é"/>{TWO}</Choices></View>'
     )
     assert paths(schema.fields[0]) == [("é",), ("A",), ("B",)]
+
+
+SPANS = (
+    '<Labels name="ner" toName="text"><Label value="Person" alias="PER" hint="people"/><Label value="ORG"/></Labels>'
+)
+PAGE = '<HyperText name="page" value="$page"/><Paragraphs name="talk" value="$talk"/>'
+
+
+def test_labels_mark_entities_and_store_the_alias() -> None:
+    field = only(f'<View><Header value="Who?"/>{SPANS}</View>')
+    assert (field.tag, field.kind, field.to_name, field.question) == ("Labels", "entities", "text", "Who?")
+    assert [(one.path, one.text, one.description) for one in field.labels] == [
+        (("PER",), "Person", "people"),
+        (("ORG",), "ORG", ""),
+    ]
+
+
+def test_each_span_control_marks_the_objects_that_it_can_mark() -> None:
+    one = '<Label value="x"/>'
+    schema = read(
+        f'{TEXT}{PAGE}<HyperTextLabels name="a" toName="page">{one}</HyperTextLabels>'
+        f'<Labels name="b" toName="page">{one}</Labels><Labels name="c" toName="talk">{one}</Labels>'
+        f'<ParagraphLabels name="d" toName="talk"><View>{one}</View></ParagraphLabels>'
+        f'<ParagraphLabels name="e" toName="text">{one}</ParagraphLabels>'
+        f'<HyperTextLabels name="f" toName="talk">{one}</HyperTextLabels>'
+    )
+    assert [(field.name, field.tag) for field in schema.fields] == [
+        *(("a", "HyperTextLabels"), ("b", "Labels"), ("c", "Labels"), ("d", "ParagraphLabels"))
+    ]
+    assert list(schema.skipped) == ["e", "f"]
+
+
+def test_relations_are_a_field_over_all_spans() -> None:
+    relations = '<Relations choice="single"><Relation value="met"/><View><Relation value="owns"/></View></Relations>'
+    field = read(TEXT + relations + SPANS).fields[0]
+    assert (field.name, field.kind, field.tag, field.regions_of) == ("relations", "relations", "Relations", ("ner",))
+    assert (paths(field), field.multiple) == ([("met",), ("owns",)], False)
+    plain = read(f'{TEXT}{SPANS}<Relations/><Choices name="relations" toName="text">{TWO}</Choices>').fields[-2]
+    assert (plain.name, plain.labels, plain.multiple) == ("relations_2", (), True)
+
+
+def test_relations_without_spans_are_left_to_people() -> None:
+    schema = read(f'{TEXT}<Relations><Relation value="r"/></Relations>')
+    assert schema.fields == () and "no control that marks spans" in schema.skipped["relations"]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "regions_of", "labels"),
+    [
+        ("", ("ner", "more"), ()),
+        ('visibleWhen="region-selected"', ("ner", "more"), ()),
+        ('visibleWhen="region-selected" whenTagName="more"', ("more",), ()),
+        ('visibleWhen="region-selected" whenLabelValue="PER"', ("ner", "more"), ("PER",)),
+        ('whenLabelValue="PER"', ("ner", "more"), ("PER",)),
+    ],
+)
+def test_controls_of_single_regions_know_whose(
+    attributes: str, regions_of: tuple[str, ...], labels: tuple[str, ...]
+) -> None:
+    more = '<Labels name="more" toName="text"><Label value="X"/></Labels>'
+    schema = read(f'<Choices name="c" toName="text" perRegion="true" {attributes}>{TWO}</Choices>{TEXT}{SPANS}{more}')
+    assert schema.skipped == {}
+    field = schema.fields[0]
+    assert (field.kind, field.tag, field.regions_of, field.region_labels) == ("remarks", "Choices", regions_of, labels)
+
+
+def test_a_view_around_a_control_of_regions_limits_it_too() -> None:
+    inner = f'<Choices name="c" toName="text" perRegion="true" whenLabelValue="PER,ORG">{TWO}</Choices>'
+    around = f'<View visibleWhen="region-selected" whenTagName="ner" whenLabelValue="ORG">{inner}</View>'
+    field = read(f"{TEXT}{SPANS}{around}").fields[1]
+    assert (field.regions_of, field.region_labels) == (("ner",), ("ORG",))
+
+
+@pytest.mark.parametrize(
+    ("inner", "words"),
+    [
+        (f'<Choices name="c" toName="page" perRegion="true">{TWO}</Choices>', 'regions of "page"'),
+        ('<TextArea name="c" toName="text" perRegion="true"/>', "free text"),
+        ('<Choices name="c" toName="text" perRegion="true" value="$own"/>', "come with each task"),
+        (f'<Choices name="c" toName="text,page" perRegion="true">{TWO}</Choices>', "several objects"),
+        (f'<Choices name="c" toName="text" perRegion="true" whenLabelValue="X">{TWO}</Choices>', "labelled X"),
+        ('<Choices name="c" toName="text" perRegion="true"><Choice value="A"/></Choices>', "1 label"),
+        (
+            '<Choices name="c" toName="text" perRegion="true" visibleWhen="region-selected" whenTagName="z">'
+            f"{TWO}</Choices>",
+            'regions of "z"',
+        ),
+        ('<Pairwise name="c" toName="text"/>', "names 1"),
+        ('<Ranker name="c" toName="text"/>', '"text" is none'),
+        ('<List name="l" value="fixed"/><Ranker name="c" toName="l"/>', "names no list"),
+    ],
+)
+def test_what_describes_or_compares_nothing_is_left_to_people(inner: str, words: str) -> None:
+    assert words in read(TEXT + PAGE + SPANS + inner).skipped["c"]
+
+
+def test_a_comparison_reads_two_objects_and_what_they_answer() -> None:
+    schema = read(f'<Text name="prompt" value="$prompt"/>{TEXT}{PAGE}<Pairwise name="p" toName="text,page"/>')
+    (field,) = schema.fields
+    assert (field.kind, field.to_name, paths(field)) == ("comparison", "text", [("left",), ("right",)])
+    assert [one.name for one in field.sources] == ["text", "page"]
+    assert [one.name for one in field.query] == ["prompt"]
+    (field,) = read(f'<Text name="one" value="$one"/>{TEXT}{PAGE}<Pairwise name="p" toName="text,page"/>').fields
+    assert [one.name for one in field.query] == ["one", "talk"]
+
+
+@pytest.mark.parametrize(
+    ("inner", "question"),
+    [
+        ('<Header value="Which is better?"/>{a}{b}{p}', "Which is better?"),
+        ('<Header value="Which is better?"/><Header value="A"/>{a}<Header value="B"/>{b}{p}', "Which is better?"),
+        ('<Header value="A"/>{a}<Header value="B"/>{b}{p}', ""),
+        ('<Header value="A"/>{a}<Header value="B"/>{b}<Header value="Better?"/>{p}', "Better?"),
+    ],
+)
+def test_titles_of_what_is_compared_are_not_the_question(inner: str, question: str) -> None:
+    a, b = ('<Text name="one" value="$one"/>', '<Text name="two" value="$two"/>')
+    (field,) = read(inner.format(a=a, b=b, p='<Pairwise name="p" toName="one,two"/>')).fields
+    assert field.question == question
+
+
+def test_a_ranker_reads_a_list_and_sorts_it_into_buckets() -> None:
+    listed = '<List name="found" value="$found"/>'
+    schema = read(
+        f'{TEXT}{listed}<Ranker name="r" toName="found"/><Ranker name="b" toName="found">'
+        '<Bucket name="good" title="Good!"/>'
+        '<Bucket name="rest" default="true"/></Ranker>'
+    )
+    plain, sorted_ = schema.fields
+    assert (plain.kind, plain.labels, plain.rest) == ("ranking", (), "")
+    assert [(one.tag, one.key) for one in plain.sources] == [("List", "found")]
+    assert [one.name for one in plain.query] == ["text"]
+    assert [(one.path, one.text) for one in sorted_.labels] == [(("good",), "Good!"), (("rest",), "rest")]
+    assert sorted_.rest == "rest"
+
+
+def test_spans_that_are_never_shown_leave_nothing_to_describe() -> None:
+    hidden = f'<View visibleWhen="choice-selected" whenTagName="t">{SPANS}</View>'
+    schema = read(
+        f'{TEXT}<Taxonomy name="t" toName="text" apiUrl="x"/>{hidden}<Relations/>'
+        f'<Choices name="c" toName="text" perRegion="true">{TWO}</Choices>'
+    )
+    assert schema.fields == ()
+    assert set(schema.skipped) == {"t", "ner", "relations", "c"}
+
+
+def test_a_page_in_the_editors_own_page_is_told_apart() -> None:
+    schema = read(
+        '<HyperText name="page" value="$page" inline="true"/><HyperTextLabels name="a" toName="page"><Label value="x"/>'
+        "</HyperTextLabels>"
+    )
+    assert schema.fields[0].sources[0].inline
+
+
+@hypothesis_settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(any_configs(), st.dictionaries(st.sampled_from(["text", "a", "items", "t"]), st.text(max_size=9)))
+def test_any_config_is_read_and_each_field_can_be_rendered_or_says_why_not(config: str, data: dict[str, str]) -> None:
+    schema = read_config(config)
+    names = [field.name for field in schema.fields]
+    assert len(set(names)) == len(names) and not set(names) & schema.skipped.keys()
+    assert all(reason for reason in schema.skipped.values())
+    for field in schema.fields:
+        assert field.sources and set(field.regions_of) <= set(names)
+    documents = Documents(schema.fields, data)
+    texts, problems = render_all(schema.fields, data, documents=documents)
+    assert texts.keys() | problems.keys() == set(names)
+    assert validate(prediction(schema.fields, [], "v1", documents), schema.fields, documents)[1] == []

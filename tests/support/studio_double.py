@@ -134,6 +134,8 @@ def _handler(double: StudioDouble) -> type[BaseHTTPRequestHandler]:
 
         def _send(self, status: int, answer: Any) -> None:
             content = b"" if answer is None and status < 400 else json.dumps(answer or {"detail": "ordered"}).encode()
+            if isinstance(answer, str):  # a file
+                content = answer.encode()
             try:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")

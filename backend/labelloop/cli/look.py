@@ -71,15 +71,22 @@ def try_out(
 
 def _examples(schema: Schema, tasks: Sequence[Mapping[str, Any]], answers: Sequence[Sequence[Answer]]) -> Table:
     from labelloop.studio.render import render_all
+    from labelloop.telling import tell
+    from labelloop.words import Reading
 
     table = Table(box=box.SIMPLE_HEAD, title="What it would suggest", title_justify="left")
     table.add_column("text", overflow="ellipsis", no_wrap=True, max_width=60)
     for one in schema.fields:
         table.add_column(one.name, overflow="fold")
     for task, found in list(zip(tasks, answers, strict=True))[:10]:
-        texts = render_all([one.model_copy(update={"dynamic": ""}) for one in schema.fields], task["data"])[0]
-        cells = [f"{', '.join(path[-1] for path in answer.labels) or '–'} ({answer.score:.2f})" for answer in found]
-        table.add_row(escape(next(iter(texts.values()), "(cannot be read)")), *map(escape, cells))
+        fixed = [one.model_copy(update={"dynamic": ""}) for one in schema.fields]
+        texts = render_all(fixed, task["data"])[0]
+        name = next(iter(texts), "")
+        text = texts.get(name, "(cannot be read)")
+        if any(one.name == name and one.structured for one in fixed):
+            text = " ".join(passage.text for passage in Reading.model_validate_json(text).passages)
+        cells = [f"{tell(one, answer)} ({answer.score:.2f})" for one, answer in zip(fixed, found, strict=True)]
+        table.add_row(escape(text), *map(escape, cells))
     return table
 
 
@@ -130,8 +137,9 @@ def status() -> None:
         )
         for plan in version.bundle.plans if version else ():
             engine = f"{plan.engine} {plan.model}"
-            labels = "each task's own" if plan.field.dynamic else str(len(plan.field.labels))
-            out.print(f"    {escape(plan.field.name)}: {labels} labels, {escape(engine)}", highlight=False)
+            labels = "each task's own" if plan.field.dynamic else str(len(plan.field.labels) or "no")
+            kind = f"{plan.field.kind}, " if plan.field.structured else ""
+            out.print(f"    {escape(plan.field.name)}: {kind}{labels} labels, {escape(engine)}", highlight=False)
         for name, reason in version.skipped.items() if version else ():
             out.print(f"    [yellow]{escape(name)}[/] is left to people: {escape(reason)}", highlight=False)
     state = Scoring(settings.find_redis_url(), settings).status()

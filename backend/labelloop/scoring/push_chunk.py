@@ -14,6 +14,7 @@ from labelloop.scoring import cache, wire
 from labelloop.scoring.jobs import failed, score_in_batches
 from labelloop.scoring.pace import cost
 from labelloop.scoring.push_job import PushJob
+from labelloop.studio.documents import Documents
 from labelloop.studio.render import render_all
 from labelloop.studio.results import prediction, validate
 from labelloop.words import Answer, fields_of
@@ -23,9 +24,13 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class _Chunk:
-    """What became of a chunk's tasks: those to import, how many are there already, and why others have none."""
+    """What became of a chunk's tasks: those to import, how many are there already, and why others have none.
+
+    ``documents``: of each task that is scored.
+    """
 
     predictions: list[dict[str, Any]] = field(default_factory=list)
+    documents: dict[int, Documents] = field(default_factory=dict)
     there: int = 0
     gone: int = 0
     dropped: int = 0
@@ -77,18 +82,18 @@ def _lacking(job: PushJob, ids: Sequence[int], chunk: _Chunk) -> dict[int, dict[
         if any(one.get("model_version") == job.version.name for one in task.get("predictions") or ()):
             chunk.there += 1
             continue
-        texts, problem = _rendered(job, task.get("data"))
-        if texts:
-            rendered[task["id"]] = texts
+        texts, problem, documents = _rendered(job, task.get("data"))
+        if texts and documents is not None:
+            rendered[task["id"]], chunk.documents[task["id"]] = texts, documents
         else:
             chunk.failed[task["id"]] = problem
     return rendered
 
 
-def _rendered(job: PushJob, data: Any) -> tuple[dict[str, str], str]:
-    """(text by field name, why there is none). Text behind addresses is read from Label Studio here."""
+def _rendered(job: PushJob, data: Any) -> tuple[dict[str, str], str, Documents | None]:
+    """(text by field name, why there is none, the documents). Text behind addresses is read from Label Studio here."""
     if not isinstance(data, Mapping):
-        return {}, "The task has no data."
+        return {}, "The task has no data.", None
     files: dict[str, str] = {}
 
     def fetch(address: str) -> str:
@@ -96,9 +101,11 @@ def _rendered(job: PushJob, data: Any) -> tuple[dict[str, str], str]:
             files[address] = job.ask(lambda: job.studio.read_text(address))
         return files[address]
 
-    texts, problems = render_all(job.version.bundle.fields, data, fetch, job.place.settings.max_text_chars)
+    fields = job.version.bundle.fields
+    documents = Documents(fields, data, fetch)
+    texts, problems = render_all(fields, data, fetch, job.place.settings.max_text_chars, documents)
     reasons = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
-    return texts, reasons or "No control of this project can be filled."
+    return texts, reasons or "No control of this project can be filled.", documents
 
 
 def _answers(job: PushJob, tasks: Mapping[int, dict[str, str]], chunk: _Chunk) -> dict[int, list[Answer]] | None:
@@ -140,8 +147,9 @@ def _predict(
             chunk.failed[task] = "; ".join(f"{answer.field}: {answer.reason}" for answer in answers[task])
             continue
         fields = fields_of(job.version.bundle.fields, tasks[task])
-        made = prediction(fields, answers[task], job.version.name)
-        clean, reports = validate(made, fields)
+        documents = chunk.documents[task]
+        made = prediction(fields, answers[task], job.version.name, documents)
+        clean, reports = validate(made, fields, documents)
         chunk.dropped += len(reports)
         for report in reports:
             log.warning("task %d: %s", task, report)

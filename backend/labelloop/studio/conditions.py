@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from labelloop.studio.config_xml import attr, tag, value
+from labelloop.studio.config_xml import attr, flag, tag, value
 from labelloop.studio.labels import Skip
 from labelloop.words import Answer, Condition, Field, Path
 
@@ -16,17 +16,20 @@ _HIDING = frozenset({"view", "choices", "taxonomy", "textarea"})  # the editor i
 _WITH_CHOICES = frozenset({"choices", "taxonomy"})
 
 
-def conditions_of(node: Any, controls: Mapping[str, Any]) -> tuple[Condition, ...]:
+def conditions_of(node: Any, controls: Mapping[str, Any], per_region: bool = False) -> tuple[Condition, ...]:
     """What must hold for a control to be shown: its own condition and those of the tags around it.
 
     Args:
         controls: the control tags by name.
+        per_region: it belongs to single regions, so that a selected region is no condition; see ``region_limits``.
 
     Raises:
-        Skip: it is shown only with a region, or the condition can never hold.
+        Skip: it is shown only with a region, or the condition can never hold, or it depends on a choice per region.
     """
     found: list[Condition] = []
     for around in (node, *node.iterancestors()):
+        if per_region and attr(around, "visibleWhen") == "region-selected":
+            continue
         if tag(around) in _HIDING and (condition := _condition(around, controls)) is not None:
             if condition.control == attr(node, "name"):
                 raise Skip("it is shown only under a condition on itself")
@@ -37,7 +40,9 @@ def conditions_of(node: Any, controls: Mapping[str, Any]) -> tuple[Condition, ..
 def _condition(node: Any, controls: Mapping[str, Any]) -> Condition | None:
     when, values = attr(node, "visibleWhen"), attr(node, "whenChoiceValue")
     if when == "region-selected":
-        raise Skip('it is shown only while a region is selected (visibleWhen="region-selected"), which comes later')
+        raise Skip(
+            'it is shown only while a region is selected (visibleWhen="region-selected"), yet belongs to the whole task'
+        )
     if not when and values:
         return Condition(labels=(values,))
     if when not in {"choice-selected", "choice-unselected"}:
@@ -47,8 +52,35 @@ def _condition(node: Any, controls: Mapping[str, Any]) -> Condition | None:
     if name:
         if name not in controls or tag(controls[name]) not in _WITH_CHOICES:
             raise Skip(f'its visibleWhen refers to "{name}", and no Choices or Taxonomy has this name')
+        if flag(controls[name], "perRegion"):
+            if when == "choice-unselected":
+                return None  # no region is selected when a task is opened
+            raise Skip(f'it is shown only when a choice of "{name}" is selected for a single region')
         labels = tuple(dict.fromkeys(_stored(controls[name], label) for label in labels))
     return Condition(control=name, labels=labels, selected=when == "choice-selected")
+
+
+def region_limits(node: Any) -> tuple[str, tuple[str, ...]]:
+    """Which regions a control of single regions is shown for: (of which control, with which stored labels).
+
+    "" and () where any will do.
+
+    Raises:
+        Skip: there can be no such region.
+    """
+    control, labels = "", None
+    for around in (node, *node.iterancestors()):
+        selected = tag(around) in _HIDING and attr(around, "visibleWhen") == "region-selected"
+        if selected and (name := attr(around, "whenTagName")):
+            if control and control != name:
+                raise Skip(f'it is shown only for regions of "{control}" that are also regions of "{name}"')
+            control = name
+        if (selected or around is node) and (values := attr(around, "whenLabelValue")):
+            allowed = dict.fromkeys((values, *values.split(",")))  # a label may have a comma in its name
+            labels = allowed if labels is None else {one: None for one in labels if one in allowed}
+            if not labels:
+                raise Skip("it is shown only for regions with two labels at once")
+    return control, tuple(labels or ())
 
 
 def _stored(control: Any, label: str) -> str:
@@ -95,7 +127,7 @@ def shown(fields: Sequence[Field], answers: Sequence[Answer]) -> set[str]:
         if condition.control:
             by = [condition.control]
         else:
-            by = [field.name for field in fields if field.tag == "Choices" and field.name != asking]
+            by = [field.name for field in fields if _is_choices(field) and field.name != asking]
         met = any(
             other in known
             and other in chosen
@@ -106,6 +138,10 @@ def shown(fields: Sequence[Field], answers: Sequence[Answer]) -> set[str]:
         return met == condition.selected
 
     return {name for name in known if is_shown(name)}
+
+
+def _is_choices(field: Field) -> bool:
+    return field.tag == "Choices" and not field.structured
 
 
 def _selects(field: Field, chosen: Sequence[Path], labels: Sequence[str]) -> bool:

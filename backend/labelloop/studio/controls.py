@@ -12,23 +12,26 @@ TEXTS: dict[str, Literal["Text", "HyperText", "Paragraphs", "Chat"]] = {
     "paragraphs": "Paragraphs",
     "chat": "Chat",
 }
-FILLED = {"choices": "Choices", "taxonomy": "Taxonomy", "rating": "Rating", "number": "Number"}
+SPANS = {"labels": "Labels", "hypertextlabels": "HyperTextLabels", "paragraphlabels": "ParagraphLabels"}
+MARKED = {  # which objects each of them marks in the editor
+    "labels": frozenset({"text", "hypertext", "paragraphs"}),
+    "hypertextlabels": frozenset({"hypertext"}),
+    "paragraphlabels": frozenset({"paragraphs"}),
+}
+FILLED = {
+    **{"choices": "Choices", "taxonomy": "Taxonomy", "rating": "Rating", "number": "Number"},
+    **SPANS,
+    **{"pairwise": "Pairwise", "ranker": "Ranker", "textarea": "TextArea"},
+}
 
-_SPANS = "it labels spans of text, which comes later"
+FREE_TEXT = "it is filled with free text, which LabelLoop does not write yet"
 _IMAGES = "it marks regions of an image: only text can be read"
 _VIDEOS = "it marks regions of a video: only text can be read"
 _OWN_CODE = "it is an interface with code of its own, and only that code knows its answers"
 _REASONS = {
-    "textarea": "it is filled with free text, which comes later",
-    "datetime": "it is a date, which comes later",
-    "labels": _SPANS,
-    "hypertextlabels": _SPANS,
-    "paragraphlabels": _SPANS,
-    "relations": "it relates spans of text, which comes later",
-    "pairwise": "it compares two objects, which comes later",
-    "ranker": "it orders a list, which comes later",
-    "chat": "people go on with its conversation, which is free text and comes later",
-    "chatmessage": "it is a message of a conversation, which is free text and comes later",
+    "datetime": "it is a date, and LabelLoop reads none out of a text yet",
+    "chat": "people go on with its conversation, which is free text, and LabelLoop does not write any yet",
+    "chatmessage": "it is a message of a conversation, which is free text, and LabelLoop does not write any yet",
     "ocrlabels": "it marks words on a scanned page: only text can be read",
     "timelinelabels": "it marks stretches of time in a recording: only text can be read",
     "timeserieslabels": "it marks stretches of a time series: only text can be read",
@@ -43,6 +46,7 @@ _SHAPES = ("rectangle", "ellipse", "polygon", "keypoint", "brush", "bitmask", "v
 _REASONS |= {name: _IMAGES for shape in _SHAPES for name in (shape, f"{shape}labels")}
 
 _PARTS = frozenset({"filter", "shortcut", "relation", "label", "choice", "bucket", "channel"})  # of other tags
+_NAMELESS = frozenset({"relations"})  # one per config, over all its regions
 _OTHER_OBJECTS = frozenset(
     {"image", "audio", "audioplus", "video", "timeseries", "multichannel", "table", "list", "pdf", "website"}
     | {"markdown", "dialog"}
@@ -58,16 +62,12 @@ def is_object(node: Any) -> bool:
 def is_control(node: Any) -> bool:
     """Whether people answer with this tag. A <Chat> with toName is an object and a control at once."""
     kind = tag(node)
-    if kind in _PARTS or (kind in TEXTS and kind != "chat"):
+    if kind in _PARTS or kind in _NAMELESS or (kind in TEXTS and kind != "chat"):
         return False
     known = kind in _REASONS and kind != "chat"
     return kind in FILLED or bool(attr(node, "toName")) or (known and bool(attr(node, "name")))
 
 
-def why_not(node: Any, objects: dict[str, Any]) -> str:
-    """Why a control that is not FILLED is left to people. ``objects``: tags by name."""
-    kind = tag(node)
-    read = objects.get(attr(node, "toName").split(",")[0].strip())
-    if kind == "labels" and read is not None and tag(read) not in TEXTS:
-        return f"it marks regions of <{read.tag}>: only text can be read"
-    return _REASONS.get(kind, f"<{node.tag}> is not supported")
+def why_not(node: Any) -> str:
+    """Why a control that is not FILLED is left to people."""
+    return _REASONS.get(tag(node), f"<{node.tag}> is not supported")

@@ -1,4 +1,4 @@
-"""The labels that a control tag offers: Choices, Taxonomy, Rating and Number, in the form in which they are stored."""
+"""The labels that a control tag offers, in the form in which they are stored."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _taxonomy(control: Any) -> Offer:
     if attr(control, "value").startswith("$"):
         raise Skip(f'its tree of labels comes from each task\'s data (value="{attr(control, "value")}")')
     if flag(control, "labeling"):
-        raise Skip("it labels spans of text, which comes later")
+        raise Skip('it marks spans with a tree of labels (labeling="true"), which LabelLoop does not do yet')
     leaves_only = flag(control, "leafsOnly")
     labels: dict[Path, Label] = {}
     stack: list[tuple[Any, tuple[Label, ...]]] = [(child, ()) for child in reversed(_distinct(control))]
@@ -99,7 +99,7 @@ def _choice(node: Any) -> Label:
     stored = attr(node, "alias") or shown
     text = html_to_text(attr(node, "html")) or shown or stored
     if not stored:
-        raise Skip(f"a <Choice> in line {node.sourceline} has no value")
+        raise Skip(f"a <{node.tag}> in line {node.sourceline} has no value")
     return Label(path=(stored,), text=" ".join(text.split()) or stored, description=attr(node, "hint").strip())
 
 
@@ -144,9 +144,46 @@ def number_text(number: Decimal) -> str:
     return format(number.normalize(), "f")
 
 
+def _spans(control: Any) -> Offer:
+    """The <Label> tags of Labels, HyperTextLabels and ParagraphLabels, which may stand inside layout tags."""
+    if key_of(attr(control, "value")):
+        raise Skip(f'its labels come with each task (value="{attr(control, "value")}"), which only Choices can have')
+    labels: dict[Path, Label] = {}
+    for node in control.iter():
+        if tag(node) == "label":
+            if VARIABLE.search(value(node)):
+                raise Skip(f'its label "{value(node)}" is filled in from each task\'s data')
+            label = _choice(node)
+            labels.setdefault(label.path, label)
+    return Offer(tuple(labels.values()))
+
+
+def relations(control: Any) -> tuple[Label, ...]:
+    """The <Relation> tags of Relations; there may be none."""
+    values = [value(node) for node in control.iter() if tag(node) == "relation"]
+    return tuple(Label(path=(one,), text=" ".join(one.split()) or one) for one in dict.fromkeys(values) if one)
+
+
+def _pairwise(control: Any) -> Offer:
+    return Offer(tuple(Label(path=(side,), text=side) for side in ("left", "right")))
+
+
+def _ranker(control: Any) -> Offer:
+    """Its buckets, which are columns; without any it has the list's order for an answer."""
+    buckets = [node for node in control.iter() if tag(node) == "bucket" and attr(node, "name")]
+    labels = {attr(node, "name"): attr(node, "title") or attr(node, "name") for node in buckets}
+    return Offer(tuple(Label(path=(name,), text=" ".join(title.split())) for name, title in labels.items()))
+
+
 READERS: dict[str, Callable[[Any], Offer]] = {
     "choices": _choices,
     "taxonomy": _taxonomy,
     "rating": _rating,
     "number": _number,
+    "labels": _spans,
+    "hypertextlabels": _spans,
+    "paragraphlabels": _spans,
+    "pairwise": _pairwise,
+    "ranker": _ranker,
+    "textarea": lambda control: Offer(()),
 }

@@ -13,10 +13,10 @@ _BLOCK_NAMES = """
     footer form h1 h2 h3 h4 h5 h6 header hr html legend li main nav ol option p pre section summary table
     tbody tfoot thead title tr ul
 """
-_BLOCKS = frozenset(_BLOCK_NAMES.split())
-_CELLS = frozenset({"td", "th"})
-_UNREAD = frozenset({"script", "style", "template"})
-_BLANKS = re.compile(r"[ \t\r\n\f\u00a0\u200b]+")
+BLOCKS = frozenset(_BLOCK_NAMES.split())
+CELLS = frozenset({"td", "th"})
+UNREAD = frozenset({"script", "style", "template"})
+BLANKS = re.compile(r"[ \t\r\n\f\u00a0\u200b]+")
 _FRAME = re.compile(r"</?(?:html|body)\b[^<>]*>", re.IGNORECASE)  # libxml2 stops reading at </body>
 _NAME = re.compile(r"/?[a-zA-Z][a-zA-Z0-9]*")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f\ud800-\udfff]")
@@ -30,7 +30,7 @@ def html_to_text(html: str) -> str:
     """
     html = _CONTROLS.sub(" ", html)
     if "<" not in html and "&" not in html:
-        return _tidy(_BLANKS.sub(" ", html))
+        return _tidy(BLANKS.sub(" ", html))
     parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, no_network=True, remove_comments=True, remove_pis=True)
     try:
         root = etree.fromstring(f"<div>{_FRAME.sub('<br>', html)}</div>".encode(), parser)
@@ -48,16 +48,16 @@ def _parts(root: Any) -> list[str]:
     while stack:
         node, left, kept = stack.pop()
         name = node.tag
-        if left or name in _UNREAD:
-            if name in _BLOCKS:
+        if left or name in UNREAD:
+            if name in BLOCKS:
                 parts.append("\n")
             if node is not root and node.tail:
-                parts.append(node.tail if kept else _BLANKS.sub(" ", node.tail))
+                parts.append(node.tail if kept else BLANKS.sub(" ", node.tail))
             continue
-        parts.append("\n" if name in _BLOCKS else " " if name in _CELLS else "")
+        parts.append("\n" if name in BLOCKS else " " if name in CELLS else "")
         inside = kept or name == "pre"
         if node.text:
-            parts.append(node.text if inside else _BLANKS.sub(" ", node.text))
+            parts.append(node.text if inside else BLANKS.sub(" ", node.text))
         stack.append((node, True, kept))
         stack.extend((child, False, inside) for child in reversed(node))
     return parts
@@ -76,10 +76,10 @@ def _crude_parts(html: str) -> list[str]:
         word = name.group().lower()
         if unread:
             unread = "" if word == f"/{unread}" else unread
-        elif word in _UNREAD:
+        elif word in UNREAD:
             unread = word
-        parts.append("" if unread else ("\n" if word.lstrip("/") in _BLOCKS else "") + text)
-    return [_BLANKS.sub(" ", unescape(part)) for part in parts]
+        parts.append("" if unread else ("\n" if word.lstrip("/") in BLOCKS else "") + text)
+    return [BLANKS.sub(" ", unescape(part)) for part in parts]
 
 
 def _tidy(text: str) -> str:

@@ -6,21 +6,21 @@ The meaning of tags and attributes is that of Label Studio 1.23.2's editor, whic
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from labelloop.studio import config_xml, datapath
-from labelloop.studio.conditions import conditions_of, never_shown
-from labelloop.studio.config_xml import attr, flag, place, tag, value
-from labelloop.studio.controls import FILLED, TEXTS, is_control, is_object, why_not
-from labelloop.studio.labels import READERS, Offer, Skip
+from labelloop.studio import config_xml
+from labelloop.studio.conditions import never_shown
+from labelloop.studio.config_xml import attr, flag, place, tag
+from labelloop.studio.controls import SPANS, is_control, is_object
+from labelloop.studio.fields import Config, field_of, relations_field
+from labelloop.studio.labels import Skip
 from labelloop.studio.options import field_for, fields_for
+from labelloop.studio.questions import find_question
 from labelloop.studio.render import render
-from labelloop.words import Field, Source
+from labelloop.words import Field
 
 __all__ = ["Schema", "field_for", "fields_for", "read_config", "render"]
-
-_TITLES = ("title", "header", "question", "placeholder")
 
 
 @dataclass(frozen=True)
@@ -39,117 +39,56 @@ def read_config(label_config: str) -> Schema:
     """
     root = config_xml.parse(label_config)
     objects = {attr(node, "name"): node for node in root.iter() if is_object(node)}
-    controls = {attr(node, "name"): node for node in root.iter() if is_control(node)}
-    uses = Counter(attr(node, "name") for node in root.iter() if is_object(node) or is_control(node))
-    fields: list[Field] = []
+    config = Config(
+        objects,
+        {attr(node, "name"): node for node in root.iter() if is_control(node)},
+        Counter(attr(node, "name") for node in root.iter() if is_object(node) or is_control(node)),
+        find_question(objects),
+    )
+    found: dict[int, Field] = {}
     skipped: dict[str, str] = {}
-    for node in root.iter():
-        if not is_control(node):
-            continue
-        name = attr(node, "name")
-        try:
-            if not name:
-                raise Skip("it has no name")
-            if uses[name] > 1:
-                raise Skip(f'{uses[name]} tags are called "{name}"')
-            fields.append(_field(node, name, objects, controls, uses))
-        except Skip as reason:
-            skipped[name or place(node)] = str(reason)
+    nodes = list(root.iter())
+    for per_region in (False, True):  # what describes regions needs to know whose
+        for number, node in enumerate(nodes):
+            if not is_control(node) or flag(node, "perRegion") != per_region:
+                continue
+            name = attr(node, "name")
+            try:
+                if not name:
+                    raise Skip("it has no name")
+                if config.uses[name] > 1:
+                    raise Skip(f'{config.uses[name]} tags are called "{name}"')
+                found[number] = field_of(node, name, config, _marking(found.values()))
+            except Skip as reason:
+                skipped[name or place(node)] = str(reason)
+    for number, node in enumerate(nodes):
+        if tag(node) == "relations":
+            name = next(name for name in _relation_names() if name not in config.uses and name not in skipped)
+            try:
+                found[number] = relations_field(node, name, _marking(found.values()))
+            except Skip as reason:
+                skipped[name] = str(reason)
+            break  # the editor knows one
+    fields = [found[number] for number in sorted(found)]
     hidden = never_shown(fields)
-    return Schema(tuple(field for field in fields if field.name not in hidden), skipped | hidden)
+    hidden |= {
+        field.name: f'it describes regions of "{field.regions_of[0]}", which are left to people'
+        for field in fields
+        if field.regions_of and not set(field.regions_of) - hidden.keys()
+    }
+    left = [_without(field, hidden) for field in fields if field.name not in hidden]
+    return Schema(tuple(left), skipped | hidden)
 
 
-def _field(node: Any, name: str, objects: dict[str, Any], controls: dict[str, Any], uses: Counter[str]) -> Field:
-    """Raises Skip where the control cannot be filled."""
-    kind = tag(node)
-    if kind not in READERS:
-        raise Skip(why_not(node, objects))
-    if any(tag(around) == "repeater" for around in node.iterancestors()):
-        raise Skip("it is repeated over a list of the task's data (<Repeater>), which comes later")
-    for per in ("perRegion", "perItem"):
-        if flag(node, per):
-            raise Skip(f"it belongs to single regions or items of a task ({per}), which comes later")
-    conditions = conditions_of(node, controls)
-    sources = _sources(node, objects, uses)
-    offer: Offer = READERS[kind](node)
-    if len(offer.labels) < 2 and not offer.dynamic:
-        raise Skip(f"it offers {len(offer.labels) or 'no'} label{'s' if not offer.labels else ''}: nothing to choose")
-    return Field(
-        name=name,
-        tag=FILLED[kind],
-        kind="classification",
-        to_name=sources[0].name,
-        labels=offer.labels,
-        sources=sources,
-        multiple=offer.multiple,
-        ordinal=offer.ordinal,
-        nested=offer.nested,
-        question=_question(node),
-        dynamic=offer.dynamic,
-        conditions=conditions,
-    )
+def _without(field: Field, hidden: dict[str, str]) -> Field:
+    """The field without the hidden ones among those whose regions it describes."""
+    return field.model_copy(update={"regions_of": tuple(one for one in field.regions_of if one not in hidden)})
 
 
-def _sources(node: Any, objects: dict[str, Any], uses: Counter[str]) -> tuple[Source, ...]:
-    names = [name for name in (part.strip() for part in attr(node, "toName").split(",")) if name]
-    if not names:
-        raise Skip("it has no toName: Label Studio takes no predictions for it")
-    sources = []
-    for name in dict.fromkeys(names):
-        if name not in objects:
-            raise Skip(f'its toName is "{name}", and no object has this name')
-        if uses[name] > 1:
-            raise Skip(f'{uses[name]} tags are called "{name}", which it reads')
-        sources.append(_source(objects[name], name))
-    return tuple(sources)
+def _marking(fields: Iterable[Field]) -> list[Field]:
+    return [field for field in fields if field.tag.lower() in SPANS]
 
 
-def _source(node: Any, name: str) -> Source:
-    kind = tag(node)
-    if kind not in TEXTS:
-        raise Skip(f'it reads <{node.tag} name="{name}">: only Text, HyperText, Paragraphs and Chat can be read')
-    if attr(node, "resolver"):
-        raise Skip(f'"{name}" is read from a table (resolver="{attr(node, "resolver")}"), which comes later')
-    if attr(node, "encoding", "none").lower() not in {"none", ""}:
-        raise Skip(f'"{name}" is encoded (encoding="{attr(node, "encoding")}"), which comes later')
-    key = datapath.key_of(value(node))
-    if not key:
-        raise Skip(f'"{name}" shows fixed text, the same for every task')
-    keys = ("role", "content") if kind == "chat" else ("author", "text")
-    behind = kind != "chat" and attr(node, "valueType").lower() == "url"
-    return Source(
-        name=name,
-        tag=TEXTS[kind],
-        key=key,
-        name_key=(attr(node, "nameKey") if kind == "paragraphs" else "") or keys[0],
-        text_key=(attr(node, "textKey") if kind == "paragraphs" else "") or keys[1],
-        value_type="url" if behind else "text",
-    )
-
-
-def _question(node: Any) -> str:
-    """The control's title: an attribute of its own, else the nearest <Header> before it that heads no other control.
-
-    A container with no other control in it counts as the control itself, so its header or panel title is found too.
-    """
-    for name in _TITLES:
-        if own := _fixed(attr(node, name)):
-            return own
-    while node is not None:
-        for before in node.itersiblings(preceding=True):
-            if any(is_control(inner) for inner in before.iter()):
-                return ""
-            if tag(before) == "header" and (text := _fixed(value(before))):
-                return text
-        around = node.getparent()
-        if around is None or sum(is_control(inner) for inner in around.iter()) > 1:
-            return ""
-        if tag(around) == "panel" and (text := _fixed(value(around))):
-            return text
-        node = around
-    return ""
-
-
-def _fixed(text: str) -> str:
-    """``text`` on one line, "" where it is filled in from a task's data."""
-    return "" if datapath.VARIABLE.search(text) else " ".join(text.split())
+def _relation_names() -> Iterator[str]:
+    yield "relations"
+    yield from (f"relations_{number}" for number in range(2, 1_000_000))

@@ -1,0 +1,285 @@
+"""One control tag of a label config as a Field, by what it asks for: labels, spans, an order, a remark on a region."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from labelloop.studio import datapath
+from labelloop.studio.conditions import conditions_of, region_limits
+from labelloop.studio.config_xml import attr, flag, tag, value
+from labelloop.studio.controls import FILLED, FREE_TEXT, MARKED, SPANS, TEXTS, is_control, why_not
+from labelloop.studio.labels import READERS, Offer, Skip, relations
+from labelloop.studio.questions import Asked, is_answer, is_request, takes_answer
+from labelloop.words import Field, Source
+
+_TITLES = ("title", "header", "question", "placeholder")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The tags of a config by name. ``uses``: how many have each name. ``asked``: the question, where there is one."""
+
+    objects: Mapping[str, Any]
+    controls: Mapping[str, Any]
+    uses: Counter[str]
+    asked: Asked | None
+
+
+def field_of(node: Any, name: str, config: Config, marking: Sequence[Field]) -> Field:
+    """The field of a control. ``marking``: the fields found so far that mark spans.
+
+    Raises:
+        Skip: it cannot be filled; says why.
+    """
+    kind = tag(node)
+    if kind not in READERS:
+        raise Skip(why_not(node))
+    if any(tag(around) == "repeater" for around in node.iterancestors()):
+        raise Skip("it is repeated over a list of the task's data (<Repeater>), which LabelLoop does not fill yet")
+    if flag(node, "perItem"):
+        raise Skip("it belongs to single items of a task (perItem), which LabelLoop does not fill yet")
+    if flag(node, "perRegion"):
+        return _remark(node, name, config, marking)
+    if kind == "ranker":
+        return _ranking(node, name, config)
+    sources = _sources(node, config)
+    conditions = conditions_of(node, config.controls)
+    if kind == "textarea":
+        return _written(node, name, config, sources[0].name, conditions)
+    offer: Offer = READERS[kind](node)
+    field = _plain(node, name, "classification", sources, offer, conditions=conditions)
+    if kind in SPANS:
+        return _spans(field, kind, config)
+    if kind == "pairwise":
+        if len(sources) != 2:
+            raise Skip(f"it compares two objects, and its toName names {len(sources)}")
+        told = {"question": _question_over(node, field.question, config)}
+        return field.model_copy(update={"kind": "comparison", "query": _beside(config, sources), **told})
+    _check_choice(offer)
+    return field
+
+
+def relations_field(node: Any, name: str, marking: Sequence[Field]) -> Field:
+    """The field of a <Relations> tag, which has neither name nor toName: it relates whatever is marked.
+
+    Raises:
+        Skip: no control that marks spans is filled.
+    """
+    if not marking:
+        raise Skip("it relates regions, and no control that marks spans of text is filled")
+    sources = tuple({source.name: source for field in marking for source in field.sources}.values())
+    names = tuple(field.name for field in marking)
+    offer = Offer(relations(node), multiple=attr(node, "choice") != "single")
+    return _plain(node, name, "relations", sources, offer, regions_of=names)
+
+
+def _plain(node: Any, name: str, kind: str, sources: tuple[Source, ...], offer: Offer, **more: Any) -> Field:
+    return Field(
+        name=name,
+        tag=FILLED.get(tag(node), "Relations"),
+        kind=kind,
+        to_name=sources[0].name,
+        labels=offer.labels,
+        sources=sources,
+        multiple=offer.multiple,
+        ordinal=offer.ordinal,
+        nested=offer.nested,
+        question=question_of(node) if kind != "relations" else "",
+        dynamic=offer.dynamic,
+        **more,
+    )
+
+
+def _check_choice(offer: Offer) -> None:
+    if len(offer.labels) < 2 and not offer.dynamic:
+        raise Skip(f"it offers {len(offer.labels) or 'no'} label{'s' if not offer.labels else ''}: nothing to choose")
+
+
+def _spans(field: Field, kind: str, config: Config) -> Field:
+    """Entities; or the answer to the config's question, where the labels say so."""
+    for source in field.sources:
+        if source.tag.lower() not in MARKED[kind]:
+            raise Skip(f'it marks no spans of <{source.tag} name="{source.name}"> in the editor')
+    if not field.labels:
+        raise Skip("it offers no labels")
+    asked = config.asked
+    if asked is not None and field.to_name in asked.contexts and is_answer(field.labels):
+        return field.model_copy(update={"kind": "extraction", "query": _query(asked, config)})
+    return field.model_copy(update={"kind": "entities"})
+
+
+def _written(node: Any, name: str, config: Config, to_name: str, conditions: Any) -> Field:
+    """A text box that takes the answer to the config's question, which is then quoted from the context."""
+    asked = config.asked
+    if asked is None or to_name not in {asked.question, *asked.contexts} or not takes_answer(node, question_of(node)):
+        raise Skip(FREE_TEXT)
+    contexts = [to_name] if to_name in asked.contexts else asked.contexts
+    sources = tuple(_source(config.objects[one], one) for one in contexts)
+    query = _query(asked, config)
+    field = _plain(node, name, "extraction", sources, Offer(()), conditions=conditions, query=query)
+    return field.model_copy(update={"to_name": to_name})
+
+
+def _remark(node: Any, name: str, config: Config, marking: Sequence[Field]) -> Field:
+    """A control that is answered once for every region of an object."""
+    kind = tag(node)
+    if kind == "textarea":
+        raise Skip(FREE_TEXT)
+    if kind not in {"choices", "taxonomy", "rating", "number"}:
+        raise Skip(f"<{node.tag}> cannot describe single regions (perRegion)")
+    sources = _sources(node, config)
+    if len(sources) > 1:
+        raise Skip("it describes regions (perRegion) of several objects, of which the editor shows it for none")
+    offer: Offer = READERS[kind](node)
+    if offer.dynamic:
+        raise Skip("it describes single regions (perRegion) with labels that come with each task")
+    _check_choice(offer)
+    control, labels = region_limits(node)
+    spans = [field for field in marking if sources[0].name in {source.name for source in field.sources}]
+    spans = [field for field in spans if control in {"", field.name}]
+    if not spans:
+        whose = f'of "{control}"' if control else f'of "{sources[0].name}"'
+        raise Skip(f"it describes regions {whose} (perRegion), and no control that marks them is filled")
+    if labels and not any(label.path[-1] in labels for field in spans for label in field.labels):
+        raise Skip(f"it is shown only for regions labelled {' or '.join(labels[:3])}, and no such label is offered")
+    return _plain(
+        node,
+        name,
+        "remarks",
+        sources,
+        offer,
+        conditions=conditions_of(node, config.controls, per_region=True),
+        regions_of=tuple(field.name for field in spans),
+        region_labels=labels,
+    )
+
+
+def _ranking(node: Any, name: str, config: Config) -> Field:
+    """The order of a <List>, or which bucket each of its entries goes to."""
+    to_name = attr(node, "toName").strip()
+    listed = config.objects.get(to_name)
+    if listed is None or tag(listed) != "list":
+        raise Skip(f'it orders the entries of a <List>, and "{to_name}" is none')
+    if config.uses[to_name] > 1:
+        raise Skip(f'{config.uses[to_name]} tags are called "{to_name}", which it orders')
+    key = datapath.key_of(value(listed))
+    if not key or datapath.is_template(key):
+        raise Skip(f'"{to_name}" names no list in the task\'s data')
+    sources = (Source(name=to_name, tag="List", key=key),)
+    rest = [attr(one, "name") for one in node.iter() if tag(one) == "bucket" and flag(one, "default")]
+    offer: Offer = READERS["ranker"](node)
+    field = _plain(
+        node,
+        name,
+        "ranking",
+        sources,
+        offer,
+        conditions=conditions_of(node, config.controls),
+        query=_beside(config, sources),
+        rest=rest[0] if rest else "",
+    )
+    return field.model_copy(update={"question": _question_over(node, field.question, config)})
+
+
+def _question_over(node: Any, question: str, config: Config) -> str:
+    """What is asked of several objects. Where more than one of them has a header of its own ("Answer A", "Answer B"),
+    these are titles, and another header asks."""
+    above = [one.getprevious() for one in config.objects.values()]
+    titles = [one for one in above if one is not None and tag(one) == "header"]
+    if len(titles) < 2 or question not in {_fixed(value(one)) for one in titles}:
+        return question
+    headers = [one for one in node.getroottree().iter() if tag(one) == "header" and one not in titles]
+    return next((told for one in headers if (told := _fixed(value(one)))), "")
+
+
+def _beside(config: Config, sources: Sequence[Source]) -> tuple[Source, ...]:
+    """What the compared or ordered objects answer: the texts of a config that hold a request (a prompt, a question,
+    search words); where none does, all its other texts."""
+    names = {source.name for source in sources}
+    others = {name: one for name, one in config.objects.items() if name not in names and tag(one) in TEXTS}
+    asking = {name: one for name, one in others.items() if is_request(one)}
+    found = []
+    for name, node in (asking or others).items():
+        try:
+            if config.uses[name] == 1:
+                found.append(_source(node, name))
+        except Skip:
+            continue  # fixed text, say: it tells nothing about the task
+    return tuple(found)
+
+
+def _query(asked: Asked, config: Config) -> tuple[Source, ...]:
+    if config.uses[asked.question] > 1:
+        raise Skip(f'{config.uses[asked.question]} tags are called "{asked.question}", which it answers')
+    return (_source(config.objects[asked.question], asked.question),)
+
+
+def _sources(node: Any, config: Config) -> tuple[Source, ...]:
+    names = [name for name in (part.strip() for part in attr(node, "toName").split(",")) if name]
+    if not names:
+        raise Skip("it has no toName: Label Studio takes no predictions for it")
+    sources = []
+    for name in dict.fromkeys(names):
+        if name not in config.objects:
+            raise Skip(f'its toName is "{name}", and no object has this name')
+        if config.uses[name] > 1:
+            raise Skip(f'{config.uses[name]} tags are called "{name}", which it reads')
+        sources.append(_source(config.objects[name], name))
+    return tuple(sources)
+
+
+def _source(node: Any, name: str) -> Source:
+    kind = tag(node)
+    if kind not in TEXTS:
+        raise Skip(f'it reads <{node.tag} name="{name}">: only Text, HyperText, Paragraphs and Chat can be read')
+    if attr(node, "resolver"):
+        raise Skip(
+            f'"{name}" is read from a table (resolver="{attr(node, "resolver")}"), which LabelLoop does not read'
+        )
+    if attr(node, "encoding", "none").lower() not in {"none", ""}:
+        raise Skip(f'"{name}" is encoded (encoding="{attr(node, "encoding")}")')
+    key = datapath.key_of(value(node))
+    if not key:
+        raise Skip(f'"{name}" shows fixed text, the same for every task')
+    keys = ("role", "content") if kind == "chat" else ("author", "text")
+    behind = kind != "chat" and attr(node, "valueType").lower() == "url"
+    return Source(
+        name=name,
+        tag=TEXTS[kind],
+        key=key,
+        name_key=(attr(node, "nameKey") if kind == "paragraphs" else "") or keys[0],
+        text_key=(attr(node, "textKey") if kind == "paragraphs" else "") or keys[1],
+        value_type="url" if behind else "text",
+        inline=kind == "hypertext" and flag(node, "inline"),
+    )
+
+
+def question_of(node: Any) -> str:
+    """The control's title: an attribute of its own, else the nearest <Header> before it that heads no other control.
+
+    A container with no other control in it counts as the control itself, so its header or panel title is found too.
+    """
+    for name in _TITLES:
+        if own := _fixed(attr(node, name)):
+            return own
+    while node is not None:
+        for before in node.itersiblings(preceding=True):
+            if any(is_control(inner) for inner in before.iter()):
+                return ""
+            if tag(before) == "header" and (text := _fixed(value(before))):
+                return text
+        around = node.getparent()
+        if around is None or sum(is_control(inner) for inner in around.iter()) > 1:
+            return ""
+        if tag(around) == "panel" and (text := _fixed(value(around))):
+            return text
+        node = around
+    return ""
+
+
+def _fixed(text: str) -> str:
+    """``text`` on one line, "" where it is filled in from a task's data."""
+    return "" if datapath.VARIABLE.search(text) else " ".join(text.split())
