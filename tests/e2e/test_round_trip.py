@@ -11,7 +11,7 @@ from labelloop.demo.label_studio import LabelStudioServer
 from labelloop.errors import UnavailableError
 from labelloop.studio.client import StudioClient
 from support.editor import VERSION, Editor
-from support.round_trip import CASES
+from support.round_trip import CASES, without
 from support.round_trip_cases import Case, Json
 from support.round_trip_traps import TRAPS, Trap
 from support.waiting import until
@@ -38,16 +38,6 @@ def studio(label_studio: LabelStudioServer) -> Iterator[StudioClient]:
 def predicted(case: Case, task: int) -> Json:
     """The prediction that goes to Label Studio."""
     return {"task": task, "result": case.result, "score": 0.5, "model_version": VERSION}
-
-
-def without(result: list[Json], added: tuple[str, ...]) -> list[Json]:
-    """The regions without keys of their values."""
-    return [
-        one | {"value": {key: held for key, held in one["value"].items() if key not in added}}
-        if "value" in one
-        else one
-        for one in result
-    ]
 
 
 def store(editor: Editor, studio: StudioClient, project: int, prediction: Json, posted: bool) -> None:

@@ -103,7 +103,7 @@ CLASSIFICATION = [
     ),
     whole(
         "choices-alias",
-        '<Choices name="choices" toName="t"><Choice value="Sport" alias="s"/></Choices>',
+        '<Choices name="choices" toName="t"><Choice value="Sport" alias="s"/><Choice value="Art"/></Choices>',
         ("choices", {"choices": ["s"]}),
         ticked=("Sport",),
     ),
@@ -133,6 +133,12 @@ CLASSIFICATION = [
         '<Number name="number" toName="t"/>',
         ("number", {"number": 3.5}),
         picture="number",
+        reads=(MEETING, "3.5"),
+    ),
+    whole(
+        "number-on-a-scale",
+        '<Number name="number" toName="t" min="0" max="5" step="0.5"/>',
+        ("number", {"number": 3.5}),
         reads=(MEETING, "3.5"),
     ),
     whole(
@@ -262,7 +268,16 @@ RELATED = [
         controls=LABELS + RELATIONS,
         marked=("Ada", "Bob"),
     ),
-    marks("relations-without-labels", MEETING, ADA, BOB, related("a", "b"), marked=("Ada", "Bob")),
+    marks("relations-without-a-tag", MEETING, ADA, BOB, related("a", "b"), marked=("Ada", "Bob")),
+    marks(
+        "relations-without-labels",
+        MEETING,
+        ADA,
+        BOB,
+        related("a", "b"),
+        controls=LABELS + "<Relations/>",
+        marked=("Ada", "Bob"),
+    ),
     Case(
         "relations-between-two-texts",
         f"<View>{LABELS}{TEXT}{_TWO_TEXTS}{RELATIONS}</View>",
@@ -280,7 +295,7 @@ RELATED = [
 PER_REGION = (
     f'<Choices name="choices" toName="t" perRegion="true" choice="multiple">{CHOICE}</Choices>'
     '<TextArea name="textarea" toName="t" perRegion="true"/><Rating name="rating" toName="t" perRegion="true"/>'
-    '<Number name="number" toName="t" perRegion="true"/>'
+    '<Number name="number" toName="t" perRegion="true" min="0" max="10"/>'
     f'<Taxonomy name="taxonomy" toName="t" perRegion="true">{TREE}</Taxonomy>'
 )
 _WHEN = 'visibleWhen="region-selected" whenTagName="labels" whenLabelValue="Person"'
@@ -412,5 +427,13 @@ WRITTEN = [
         '<TextArea name="textarea" toName="t" rows="4" maxSubmissions="1" editable="true"/>',
         ("textarea", {"text": ["first 😀\n\n<b>last</b> &amp; "]}),
         reads=("first 😀", "<b>last</b> &amp;"),
+    ),
+    whole(
+        "textarea-with-the-answer-to-a-question",
+        '<TextArea name="textarea" toName="t"/>',
+        ("textarea", {"text": ["in Rome"]}),
+        objects='<Text name="question" value="$question"/>' + TEXT,
+        data={"question": "Where did they meet?", "t": MEETING},
+        reads=("Where did they meet?", MEETING, "in Rome"),
     ),
 ]

@@ -8,6 +8,7 @@ from typing import Any
 from support.round_trip_cases import (
     ADA,
     BOB,
+    CHOICE,
     LABELS,
     MEETING,
     RELATIONS,
@@ -31,7 +32,7 @@ class Trap:
 
     Either the editor breaks: ``blank`` is part of its error; or it does not let the annotator submit: ``refused`` is
     part of what it says; or it stores ``stored``, while what the case says is all that was seen, without ``unseen``. A
-    right region beside the wrong one shows when the editor has drawn them.
+    right region beside the wrong one shows when the editor has drawn them. ``wrong``: the place of the wrong one.
     """
 
     case: Case
@@ -39,6 +40,7 @@ class Trap:
     blank: str = ""
     refused: str = ""
     unseen: str = ""
+    wrong: int = 0
 
 
 def _as_sent(case: Case, unseen: str = "") -> Trap:
@@ -62,12 +64,12 @@ _ONE = on_page("/p[1]/text()[1]", "one Ada", "one", name="b")
 _NUMBER = '<Number name="number" toName="t" min="0" max="2"/>'
 _ALIAS = '<Labels name="labels" toName="t"><Label value="Person" alias="PER"/></Labels>'
 _WHEN = 'visibleWhen="region-selected" whenTagName="labels" whenLabelValue="Place"'
-_HIDDEN = f'<Choices name="choices" toName="t" perRegion="true" {_WHEN}><Choice value="Art"/></Choices>'
+_HIDDEN = f'<Choices name="choices" toName="t" perRegion="true" {_WHEN}>{CHOICE}</Choices>'
 
 
 def _beside_yes(case: Case) -> Case:
     """The case with another control, which is filled in."""
-    control = '<Choices name="more" toName="t"><Choice value="Yes"/></Choices></View>'
+    control = '<Choices name="more" toName="t"><Choice value="Yes"/><Choice value="No"/></Choices></View>'
     yes = region("choices", {"choices": ["Yes"]}, "y", from_name="more")
     config = case.config.removesuffix("</View>") + control
     return replace(case, config=config, result=[*case.result, yes], ticked=(*case.ticked, "Yes"))
@@ -123,6 +125,7 @@ TRAPS = [
     Trap(
         marks("relations-dangling", MEETING, ADA, related("a", "nobody"), controls=LABELS + RELATIONS, posted=True),
         blank="Failed to resolve reference 'nobody",
+        wrong=1,
     ),
     Trap(
         _with(GOOD_COMPARED, "ranker", "ranker-unknown-entry", {"ranker": {"ranker": ["i2", "i9", "i1", "i3"]}}),
@@ -166,6 +169,7 @@ TRAPS = [
             marked=("Ada",),
         ),
         stored=[ADA],
+        wrong=1,
     ),
     Trap(
         marks(
@@ -179,6 +183,7 @@ TRAPS = [
             marked=("Ada", "Bob"),
         ),
         stored=[ADA, BOB, related("a", "b", labels=["met"])],
+        wrong=3,
     ),
     Trap(
         marks(
@@ -191,6 +196,7 @@ TRAPS = [
             marked=("Ada", "Bob"),
         ),
         stored=[ADA, BOB, related("a", "b", labels=[])],
+        wrong=2,
     ),
     _as_sent(
         _beside_yes(

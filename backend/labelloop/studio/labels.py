@@ -147,7 +147,9 @@ def number_text(number: Decimal) -> str:
 def _spans(control: Any) -> Offer:
     """The <Label> tags of Labels, HyperTextLabels and ParagraphLabels, which may stand inside layout tags."""
     if key_of(attr(control, "value")):
-        raise Skip(f'its labels come with each task (value="{attr(control, "value")}"), which only Choices can have')
+        raise Skip(
+            f'its labels come with each task (value="{attr(control, "value")}"), which is filled for Choices only'
+        )
     labels: dict[Path, Label] = {}
     for node in control.iter():
         if tag(node) == "label":
