@@ -59,8 +59,7 @@ def _right(data: Mapping[str, Any], field: Field, key: str) -> Right | None:
         return tuple(_span(one, field, documents) for one in _listed(value))
     if field.kind == "relations":
         pairs = [{**data, "label": value}] if isinstance(value, str) else _listed(value)
-        links = (_link(one, field, documents) for one in pairs)
-        return tuple(link for link in links if any(link.label == label.path[-1] for label in field.labels))
+        return tuple(_link(one, field, documents) for one in pairs)
     if field.kind == "extraction":
         texts = [value] if isinstance(value, str) else _listed(value or [])
         return tuple(str(one["text"] if isinstance(one, Mapping) else one) for one in texts)
@@ -100,7 +99,10 @@ def _link(one: Mapping[str, Any], field: Field, documents: Documents) -> Link:
         label = label[: ends.start()].strip()
         if ends.groups() == ("2", "1"):
             head, tail = tail, head
-    return Link(head=head, tail=tail, label=label, direction=one.get("direction") or "right")
+    if not field.labels:
+        label = ""
+    direction = one.get("direction")
+    return Link(head=head, tail=tail, label=label, direction=direction if direction in ("left", "bi") else "right")
 
 
 def given_of(right: Right) -> tuple[Span, ...]:
@@ -113,8 +115,8 @@ def evaluate_right(field: Field, right: Sequence[Right], answers: Sequence[Answe
     """How good answers are. An answer with a reason says nothing, and so misses what is right.
 
     Returns:
-        "n", "mean_score", "no_answer" and "ece" (of the scores of single spans and links, else of answers); and by kind:
-        entities and relations: exact "precision", "recall", "f1" over all items, "macro_f1" and "report" by label;
+        "n", "mean_score", "no_answer", "ece" (of the scores of single spans and links, else of answers); by kind:
+        entities, relations: exact "precision", "recall", "f1" over all items, "macro_f1" and "report" by label;
         extraction: "exact_match", "f1" (Rajpurkar et al. 2016), "no_answer_accuracy" (whether there is one, 2018);
         ranking: "pair_accuracy" (the share of pairs in the right order), "first_accuracy".
     """
@@ -130,7 +132,9 @@ def evaluate_right(field: Field, right: Sequence[Right], answers: Sequence[Answe
         return scores | _ranking(right, answers)
     found = [answer.spans if field.kind == "entities" else answer.links for answer in answers]
     keys = [[_key(one) for one in its] for its in found]
-    gold = [{_key(one) for one in its} for its in right if its is not None]
+    labels = {label.path[-1] for label in field.labels} or {""}
+    # a pair whose label the field has not ("Other") is not related
+    gold = [{_key(one) for one in its if not (isinstance(one, Link) and one.label not in labels)} for its in right]
     chances = [one.score for its in found for one in its]
     hits = [key in known for its, known in zip(keys, gold, strict=True) for key in its]
     rows = {label: _row(gold, keys, label) for label in sorted({str(key[-1]) for its in (*gold, *keys) for key in its})}

@@ -82,14 +82,14 @@ def evaluate(
     items = offline.read_items(file)
     warn(items.problems)
     unknown: Mapping[str, int] = {}
-    known: Sequence[Any]
+    known: Sequence[Any]  # by the field's kind
     if one.kind in rights.KINDS:
         known = rights.read_right(items.tasks, one, gold)
     else:
         labelled = offline.read_gold(items.tasks, one, gold)
         known, unknown = labelled.labels, labelled.unknown
     pairs = [(task, right) for task, right in zip(items.tasks, known, strict=True) if right is not None]
-    right = [its for _, its in pairs]
+    right: list[Any] = [its for _, its in pairs]
     there = [{one.name: rights.given_of(its)} for its in right] if given and one.kind == "relations" else ()
     with bar() as progress:
         shown = progress.add_task("predicting", total=len(pairs))
