@@ -7,7 +7,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from labelloop.studio.documents import Documents
 from labelloop.studio.render import render_all
 from labelloop.studio.results import prediction, validate
 from labelloop.studio.schema import Schema, fields_for, read_config
-from labelloop.words import Answer, Bundle, Field, Label
+from labelloop.words import Answer, Bundle, Field, Label, Span
 from labelloop.words import Path as LabelPath
 
 _CHUNK = 256
@@ -132,6 +132,12 @@ def field_named(schema: Schema, name: str) -> Field:
     )
 
 
+def with_needed(schema: Schema, one: Field) -> Schema:
+    """The schema with this field, first, and those whose regions it needs."""
+    needed = tuple(field for field in schema.fields if field.name in one.regions_of)
+    return replace(schema, fields=(one, *needed))
+
+
 def sample_file(path: Path, config: Path, count: int) -> tuple[Schema, list[dict[str, Any]], int]:
     """The schema, at most ``count`` random tasks of a file, and how many the file has. Raises as reading them does."""
     schema, tasks = read_schema(config), read_items(path).tasks
@@ -162,18 +168,23 @@ def predict(
     schema: Schema,
     settings: Settings,
     progress: Callable[[int], None] = lambda _: None,
+    given: Sequence[Mapping[str, tuple[Span, ...]]] = (),
 ) -> Predicted:
     """Answers every field of every task in this process; ``progress`` hears how many more tasks are done.
 
     The bundle is calibrated with a random sample of these tasks, as with the project's when one is connected.
+
+    Args:
+        given: per task, by field name, the regions that are there already; none for any: they are looked for.
     """
     from labelloop.tasks import answer, calibrate, make_bundle
 
     started = time.perf_counter()
     rendered: list[dict[str, str]] = []
     reasons: list[dict[str, str]] = []
-    for task in tasks:
-        texts, problems = render_all(schema.fields, task["data"])
+    for place, task in enumerate(tasks):
+        known = given[place] if given else None
+        texts, problems = render_all(schema.fields, task["data"], given=known)
         rendered.append(texts)
         reasons.append(problems)
     usable = [texts for texts in rendered if texts]
@@ -231,8 +242,8 @@ def read_gold(tasks: Sequence[Mapping[str, Any]], one: Field, key: str) -> Gold:
     """
     if one.structured and one.kind != "comparison":
         raise RequestError(
-            f"'{one.name}' is of the kind {one.kind}, and a column of labels says nothing of those.",
-            "Evaluate a control that chooses labels for the whole text.",
+            f"'{one.name}' describes single regions, and no column says what is right for each.",
+            "Evaluate the control that marks the regions, or one for the whole text.",
         )
     if not any(key in task["data"] for task in tasks):
         present = sorted({name for task in tasks[:100] for name in task["data"]})

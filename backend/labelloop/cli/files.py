@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -62,9 +61,17 @@ def evaluate(
     config: ConfigOption,
     gold: Annotated[str, typer.Option("--gold", help="The column that holds the right label.", show_default=False)],
     field: Annotated[str, typer.Option("--field", help="The control to score; not needed where there is one.")] = "",
+    given: Annotated[
+        bool, typer.Option("--given", help="Relations: relate the passages that the column names, not those found.")
+    ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the report here as JSON, too.")] = None,
 ) -> None:
-    """Predict a file, offline, and score it against its gold column: report, accuracy, macro-F1, calibration error."""
+    """Predict a file, offline, and score it against its gold column.
+
+    Labels: report, accuracy, macro-F1, calibration error. Spans and relations: exact precision, recall, F1. Answers
+    that quote: exact match, F1, whether there is one. Rankings: pairs in the right order.
+    """
+    from labelloop import gold as rights
     from labelloop import offline
     from labelloop.evaluation import evaluate_one, evaluate_several
 
@@ -74,23 +81,34 @@ def evaluate(
     one = offline.field_named(schema, field)
     items = offline.read_items(file)
     warn(items.problems)
-    known = offline.read_gold(items.tasks, one, gold)
-    pairs = [(task, labels) for task, labels in zip(items.tasks, known.labels, strict=True) if labels is not None]
+    unknown: Mapping[str, int] = {}
+    known: Sequence[Any]  # by the field's kind
+    if one.kind in rights.KINDS:
+        known = rights.read_right(items.tasks, one, gold)
+    else:
+        labelled = offline.read_gold(items.tasks, one, gold)
+        known, unknown = labelled.labels, labelled.unknown
+    pairs = [(task, right) for task, right in zip(items.tasks, known, strict=True) if right is not None]
+    right: list[Any] = [its for _, its in pairs]
+    there = [{one.name: rights.given_of(its)} for its in right] if given and one.kind == "relations" else ()
     with bar() as progress:
         shown = progress.add_task("predicting", total=len(pairs))
-        only = replace(schema, fields=(one,))
-        predicted = offline.predict([task for task, _ in pairs], only, settings, lambda n: progress.advance(shown, n))
+        only = offline.with_needed(schema, one)
+        tasks = [task for task, _ in pairs]
+        predicted = offline.predict(tasks, only, settings, lambda n: progress.advance(shown, n), there)
     answers = [found[0] for found in predicted.answers]
-    if one.multiple:
-        scores = evaluate_several([labels for _, labels in pairs], answers)
+    if one.kind in rights.KINDS:
+        scores = rights.evaluate_right(one, right, answers)
+    elif one.multiple:
+        scores = evaluate_several(right, answers)
     else:
-        scores = evaluate_one([labels[0] for _, labels in pairs], answers)
+        scores = evaluate_one([labels[0] for labels in right], answers)
     without = len(items.tasks) - len(pairs)
     scores |= {"field": one.name, "gold": gold, "version": predicted.version, "seconds": round(predicted.seconds, 3)}
     scores |= {"without_gold": without, "unreadable": len(items.problems)}
     out.print(_report(scores))
     if without:
-        example = f", for example {next(iter(known.unknown))!r}" if known.unknown else ""
+        example = f", for example {next(iter(unknown))!r}" if unknown else ""
         warn([f"{without} tasks were left out: their '{gold}' is empty or no label of '{one.name}'{example}."])
     if json_file:
         _write(json_file, json.dumps(scores, ensure_ascii=False, indent=1) + "\n")
@@ -112,7 +130,14 @@ def _report(scores: Mapping[str, Any]) -> Table:
     for name, key in (
         ("accuracy (all labels right)" if several else "accuracy", "accuracy"),
         ("micro-F1", "micro_f1"),
+        ("precision", "precision"),
+        ("recall", "recall"),
+        ("exact match", "exact_match"),
+        ("F1", "f1"),
         ("macro-F1", "macro_f1"),
+        ("answered or not, rightly", "no_answer_accuracy"),
+        ("pairs in the right order", "pair_accuracy"),
+        ("best entry first", "first_accuracy"),
         ("mean score", "mean_score"),
         ("expected calibration error", "ece"),
     ):
