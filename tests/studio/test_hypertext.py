@@ -66,6 +66,16 @@ def test_white_space_that_stands_for_markup_is_no_place() -> None:
     assert found.value(0, 7) is not None
 
 
+@pytest.mark.parametrize("between", ["", " ", "\n\t", "&nbsp;"])
+def test_cells_are_parted_by_tabs(between: str) -> None:
+    html = f"<table><tr><td>Ada <th>Bob{between}<td><i>1</i>{between}</td>{between}</tr><tr><td></td><td>2</table> x"
+    found = HyperText(html)
+    assert found.text == html_to_text(html) == "Ada\tBob\t1\n2\nx"
+    assert found.value(0, 4) is None and found.value(3, 7) is None
+    bob = found.value(4, 7)
+    assert bob is not None and found.span(bob) == (4, 7)
+
+
 def test_a_path_that_is_not_there_falls_back_to_global_offsets() -> None:
     found = HyperText("<p>one Ada")
     wrong = {"start": "/p[9]/text()[1]", "end": "/p[9]/text()[1]", "startOffset": 0, "endOffset": 3}

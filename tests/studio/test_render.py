@@ -62,7 +62,7 @@ def test_hypertext_is_read_without_its_markup() -> None:
         "<pre>  keep\n   this</pre>tail &eacute; &#8364; &unknown; a < b"
     )
     assert shown('<HyperText name="o" value="$html"/>', {"html": html}).split("\n") == [
-        *("Title", "One bold <word> here", "next", "a", "b", "1 2", "keep", "this", "tail é € &unknown; a < b"),
+        *("Title", "One bold <word> here", "next", "a", "b", "1\t2", "keep", "this", "tail é € &unknown; a < b"),
     ]
 
 

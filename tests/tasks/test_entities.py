@@ -85,6 +85,11 @@ def test_a_name_does_not_go_on_in_the_next_line(finding: Finding) -> None:
     assert not any("\n" in span.text for span in one.spans)
 
 
+def test_a_name_does_not_go_on_in_the_next_cell(finding: Finding) -> None:
+    (one,) = finding(["Angela Merkel\tBerlin"])
+    assert told(one) == [("Angela Merkel", "PER"), ("Berlin", "LOC")]
+
+
 def test_possessives_hyphens_and_marks_are_no_part_of_a_name_unless_they_are(finding: Finding) -> None:
     (one,) = finding(['"Jean-Paul Moreau\'s wife", said O\'Brien, "left (Paris)."'])
     assert [text for text, _ in told(one)] == ["Jean-Paul Moreau", "O'Brien", "Paris"]

@@ -26,7 +26,7 @@ _RUNS = re.compile(rf"(?P<blank>{BLANKS.pattern})|[^ \t\r\n\f\u00a0\u200b]+")
 
 
 class HyperText:
-    """``text``: what a person reads, blanks collapsed, one line per block. Positions are indices into it.
+    """``text``: what a person reads, blanks collapsed, one line per block, cells parted by tabs; positions are its indices.
 
     Never raises. A page that browsers do not show as it stands (nested hundreds deep, or megabytes in one piece) has a
     text but no positions.
@@ -122,7 +122,7 @@ class HyperText:
                 if shown and name in BLOCKS:
                     written.line()
                 elif shown and name in CELLS:
-                    written.blank()
+                    written.cell()
                 levels.append(_Level(node, len(self._elements) - 1, level.kept or name == "pre", shown))
 
     def _path(self, node: int) -> str:
@@ -182,7 +182,7 @@ class _Written:
     parts: list[str] = field(default_factory=list)
     origins: array[int] = field(default_factory=lambda: array("i"))  # a push holds hundreds of pages
     made_up: bytearray = field(default_factory=bytearray)
-    _due: str = ""  # the blank or line break that stands before the next word
+    _due: str = ""  # the blank, tab or line break that stands before the next word
     _due_origin: int | None = None
 
     def write(self, text: str, place: int, kept: bool) -> None:
@@ -207,6 +207,10 @@ class _Written:
     def blank(self, origin: int | None = None) -> None:
         if not self._due:
             self._due, self._due_origin = " ", origin
+
+    def cell(self) -> None:
+        if self._due != "\n":
+            self._due, self._due_origin = "\t", None
 
     def line(self, origin: int | None = None) -> None:
         if self._due != "\n":

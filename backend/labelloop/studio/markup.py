@@ -25,6 +25,8 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f\ud800-\udfff]")
 def html_to_text(html: str) -> str:
     """The text of ``html``: tags stripped, entities decoded, scripts and styles dropped, one line per block.
 
+    The cells of a row are parted by tabs, as a browser copies them: two cells are not one phrase.
+
     Never raises: what is no HTML is text. Takes time in proportion to the length (libxml2; Python's own html.parser
     takes its square on some input).
     """
@@ -54,7 +56,7 @@ def _parts(root: Any) -> list[str]:
             if node is not root and node.tail:
                 parts.append(node.tail if kept else BLANKS.sub(" ", node.tail))
             continue
-        parts.append("\n" if name in BLOCKS else " " if name in CELLS else "")
+        parts.append("\n" if name in BLOCKS else "\t" if name in CELLS else "")
         inside = kept or name == "pre"
         if node.text:
             parts.append(node.text if inside else BLANKS.sub(" ", node.text))
@@ -83,5 +85,5 @@ def _crude_parts(html: str) -> list[str]:
 
 
 def _tidy(text: str) -> str:
-    lines = (re.sub(r" {2,}", " ", line).strip() for line in text.split("\n"))
+    lines = (re.sub(r" *\t[ \t]*", "\t", re.sub(r" {2,}", " ", line)).strip() for line in text.split("\n"))
     return "\n".join(line for line in lines if line)

@@ -246,7 +246,8 @@ def _tags(one: Read, passages: Sequence[tuple[int, int, Type]]) -> list[tuple[Ty
 
 
 def _runs(one: Read, inside: Array, begins: Array, threshold: float) -> list[tuple[int, int]]:
-    """First and last word of each mention: runs of words that are rather inside than not, parted where one begins."""
+    """First and last word of each mention: runs of words that are rather inside than not, parted where one begins,
+    at line breaks, and at the tabs between the cells of a table."""
     runs: list[tuple[int, int]] = []
     for place in range(len(one.spans)):
         if inside[place] <= threshold:
@@ -254,7 +255,7 @@ def _runs(one: Read, inside: Array, begins: Array, threshold: float) -> list[tup
         last = runs[-1][1] if runs else -2
         gap = one.text[one.spans[place - 1, 1] : one.spans[place, 0]] if place else ""
         glued = begins[place] < 0.5 or one.words[place - 1].lower() in _CONNECTORS or one.words[place] in _CONNECTORS
-        if last == place - 1 and glued and "\n" not in gap:
+        if last == place - 1 and glued and not {"\n", "\t"} & set(gap):
             runs[-1] = (runs[-1][0], place)
         else:
             runs.append((place, place))
