@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 
+from labelloop.demo.browser import signed_in
 from labelloop.demo.label_studio import EXECUTABLE, LabelStudioServer
+from labelloop.errors import UnavailableError
+from support.editor import Editor
+from support.running import Running, running_beside
 
 _E2E = Path(__file__).parent
 
@@ -67,6 +71,23 @@ def label_studio(tmp_path_factory: pytest.TempPathFactory, label_studio_executab
     """The real server, signed in; its url, email, password, token, legacy_token; legacy tokens are off."""
     with LabelStudioServer(tmp_path_factory.mktemp("label-studio")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def running(label_studio: LabelStudioServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """LabelLoop as `labelloop up` runs it, next to the real Label Studio."""
+    with running_beside(label_studio, tmp_path_factory.mktemp("running")) as everything:
+        yield everything
+
+
+@pytest.fixture(scope="module")
+def editor(label_studio: LabelStudioServer) -> Iterator[Editor]:
+    """One page of one browser for all of them: to start it takes longer than a case does."""
+    try:
+        with signed_in(label_studio.url, label_studio.email, label_studio.password) as page:
+            yield Editor(label_studio, page)
+    except UnavailableError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture

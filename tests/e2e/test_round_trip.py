@@ -6,9 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from labelloop.demo.browser import signed_in
 from labelloop.demo.label_studio import LabelStudioServer
-from labelloop.errors import UnavailableError
 from labelloop.studio.client import StudioClient
 from support.editor import VERSION, Editor
 from support.round_trip import CASES, without
@@ -17,16 +15,6 @@ from support.round_trip_traps import TRAPS, Trap
 from support.waiting import until
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def editor(label_studio: LabelStudioServer) -> Iterator[Editor]:
-    """One page of one browser for all of them: to start it takes longer than a case does."""
-    try:
-        with signed_in(label_studio.url, label_studio.email, label_studio.password) as page:
-            yield Editor(label_studio, page)
-    except UnavailableError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
 
-from labelloop.connect import Connected, connect
-from labelloop.demo.label_studio import LabelStudioServer, free_port
+from labelloop.connect import Connected
 from labelloop.errors import StudioError
-from labelloop.learning.store import Store
-from labelloop.processes import Supervisor
-from labelloop.scoring import push
-from labelloop.scoring.queues import Scoring
-from labelloop.settings import Settings
-from labelloop.up import add_services
+from support.running import Running
 from support.samples import CHOICES
 from support.waiting import until
 
@@ -33,47 +26,6 @@ TEXTS = [
 TASKS = [{"data": {"text": text}} for text in TEXTS]
 
 MakeProject = Callable[..., Any]
-
-
-@dataclass
-class Running:
-    """LabelLoop as `labelloop up` runs it, next to the real Label Studio."""
-
-    settings: Settings
-    store: Store
-    scoring: Scoring
-    studio: LabelStudioServer
-
-    def connect(self, project: Any, **options: Any) -> Connected:
-        values = {"url": self.studio.url, "token": self.studio.token, "backend_url": None, "keep_sampling": False}
-        return connect(self.settings, self.store, project=str(project.id), report=lambda _: None, **values | options)  # type: ignore[arg-type]
-
-    def preannotate(self, connected: Connected) -> push.Progress:
-        push.start(connected.connection.id, self.settings, self.store, self.scoring)
-        return push.wait(connected.connection.id, self.scoring)
-
-    def next_task(self, project: Any) -> dict[str, Any]:
-        return dict(self.studio.request("GET", f"/api/projects/{project.id}/next").json())
-
-    def submit(self, task: int, result: Any, **fields: Any) -> dict[str, Any]:
-        body = {"result": result, **fields}
-        return dict(self.studio.request("POST", f"/api/tasks/{task}/annotations/", json=body).json())
-
-    def events(self, connected: Connected) -> list[tuple[str, dict[str, Any]]]:
-        return [(action, event) for _, action, event in self.store.events(connected.connection.id)]
-
-
-@pytest.fixture(scope="module")
-def running(label_studio: LabelStudioServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    folder = tmp_path_factory.mktemp("traps")
-    settings = Settings(data_dir=folder / "data", port=free_port())
-    with Supervisor(folder / "log") as supervisor:
-        settings = add_services(supervisor, settings)
-        store = Store(settings.store_url)
-        scoring = Scoring(settings.find_redis_url(), settings)
-        yield Running(settings, store, scoring, label_studio)
-        scoring.redis.close()
-        store.close()
 
 
 @pytest.fixture

@@ -43,6 +43,7 @@ class Editor:
         return project, int(made.json()["task_ids"][0])
 
     def open(self, project: int, task: int) -> None:
+        self.page.goto("about:blank")  # the task before may be gone, and its page complain while this one loads
         self.errors.clear()
         self.page.goto(f"{self.studio.url}/projects/{project}/data?task={task}")
 

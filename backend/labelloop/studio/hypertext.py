@@ -26,7 +26,7 @@ _RUNS = re.compile(rf"(?P<blank>{BLANKS.pattern})|[^ \t\r\n\f\u00a0\u200b]+")
 
 
 class HyperText:
-    """``text``: what a person reads, blanks collapsed, one line per block, cells parted by tabs; positions are its indices.
+    """``text``: what a person reads, blanks collapsed, one line per block, cells parted by tabs; positions index it.
 
     Never raises. A page that browsers do not show as it stands (nested hundreds deep, or megabytes in one piece) has a
     text but no positions.
