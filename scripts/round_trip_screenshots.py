@@ -1,6 +1,7 @@
-"""Takes one picture per tag of a pre-annotated task in Label Studio's editor, from the cases of the round-trip test.
+"""Takes pictures of pre-annotated tasks in Label Studio's editor: one per tag, from the cases of the round-trip test,
+and one of what LabelLoop itself finds, entities and relations.
 
-.venv/bin/python scripts/round_trip_screenshots.py [--only TAG] (starts a Label Studio of its own and stops it)
+.venv/bin/python scripts/round_trip_screenshots.py [--only NAME] (starts a Label Studio of its own and stops it)
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from labelloop.studio.client import StudioClient  # noqa: E402
 from support.editor import VERSION, Editor  # noqa: E402
 from support.round_trip import CASES  # noqa: E402
 from support.round_trip_cases import Case  # noqa: E402
+from support.running import running_beside  # noqa: E402
+from support.structure import PEOPLE  # noqa: E402
 
+OWN = "entities-and-relations"
 SIZE = (900, 800)
 LEAST = 90  # pixels
 # What says nothing about a tag: the list of tasks, the bars above and below the task, the lists of regions.
@@ -37,6 +41,22 @@ def take(editor: Editor, studio: StudioClient, case: Case, file: Path) -> None:
         studio.add_prediction(prediction)
     else:
         studio.import_predictions(project, [prediction])
+    photograph(editor, project, task, case, file)
+
+
+def take_own(editor: Editor, folder: Path, file: Path) -> None:
+    """The same of a prediction that LabelLoop makes, which is started for it and stopped."""
+    item = PEOPLE.items[0]
+    case = Case(PEOPLE.name, PEOPLE.config, item.data, [], **(item.seen or {}))
+    with running_beside(editor.studio, folder) as running:
+        project, task = editor.make(case)
+        progress = running.preannotate(running.connect(project))
+        if progress.done != 1:
+            raise LabelLoopError(f"No prediction was stored: {progress}.")
+        photograph(editor, project, task, case, file)
+
+
+def photograph(editor: Editor, project: int, task: int, case: Case, file: Path) -> None:
     page = editor.page
     editor.open(project, task)
     page.wait_for_load_state("networkidle")  # then nothing is faded any more
@@ -65,6 +85,8 @@ def main() -> int:
             editor = Editor(server, page)
             for case in wanted:
                 take(editor, studio, case, options.out / f"{case.picture}.png")
+            if options.only in {None, OWN}:
+                take_own(editor, Path(folder) / "labelloop", options.out.parent / f"{OWN}.png")
     except LabelLoopError as error:
         sys.stderr.write(f"{error.message}\n{error.remedy}\n")
         return error.exit_code

@@ -28,8 +28,15 @@ class Running:
     studio: LabelStudioServer
 
     def connect(self, project: Any, **options: Any) -> Connected:
+        """``project``: with its ``id``, or that."""
         values = {"url": self.studio.url, "token": self.studio.token, "backend_url": None, "keep_sampling": False}
-        return connect(self.settings, self.store, project=str(project.id), report=lambda _: None, **values | options)  # type: ignore[arg-type]
+        return connect(
+            self.settings,
+            self.store,
+            project=str(getattr(project, "id", project)),
+            report=lambda _: None,
+            **values | options,
+        )  # type: ignore[arg-type]
 
     def preannotate(self, connected: Connected) -> push.Progress:
         push.start(connected.connection.id, self.settings, self.store, self.scoring)

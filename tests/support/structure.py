@@ -71,14 +71,14 @@ PEOPLE = Sample(
     {_LABELS}
   </Labels>
   <Relations><Relation value="works for"/><Relation value="lives in"/></Relations>
-  <Text name="text" value="$text"/>
+  <View style="padding: 1.5em 0"><Text name="text" value="$text"/></View>
   <Choices name="mood" toName="text" perRegion="true"><Choice value="Happy"/><Choice value="Angry"/></Choices>
-  <Choices name="topic" toName="text">
+  <Header value="What is it about?"/>
+  <Choices name="topic" toName="text" showInline="true">
     <Choice value="Business"/><Choice value="Sport"/><Choice value="Cooking"/>
   </Choices>
-  <Rating name="stars" toName="text" maxRating="5"/>
 </View>""",
-    ("ner", "mood", "topic", "stars"),
+    ("ner", "mood", "topic"),
     (
         Item(
             {
@@ -130,8 +130,10 @@ CALL = Sample(
   <Paragraphs name="turns" value="$turns" layout="dialogue" nameKey="who" textKey="said"/>
   <Header value="How satisfied is the customer?"/>
   <Number name="satisfaction" toName="turns" min="1" max="5"/>
+  <Header value="How friendly are they?"/>
+  <Rating name="stars" toName="turns" maxRating="5"/>
 </View>""",
-    ("ner", "satisfaction"),
+    ("ner", "satisfaction", "stars"),
     (
         Item(
             {
