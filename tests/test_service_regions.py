@@ -99,9 +99,10 @@ def test_files_get_the_same_regions() -> None:
     assert [region["type"] for region in entry["predictions"][0]["result"]] == ["labels", "labels", "relation"]
 
 
-def test_a_column_of_labels_does_not_evaluate_spans() -> None:
-    with pytest.raises(RequestError, match="entities"):
-        offline.read_gold([TASK], FIELDS[0], "text")
+def test_a_column_of_labels_does_not_evaluate_regions() -> None:
+    remarks = FIELDS[0].model_copy(update={"kind": "remarks", "name": "tone"})
+    with pytest.raises(RequestError, match="'tone' describes single regions"):
+        offline.read_gold([TASK], remarks, "text")
 
 
 def test_the_dry_run_shows_spans(tmp_path: Path) -> None:

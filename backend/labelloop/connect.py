@@ -19,7 +19,7 @@ from labelloop.studio.client import Json, Project, StudioClient
 from labelloop.studio.render import render_all
 from labelloop.studio.schema import Schema, read_config
 from labelloop.tasks import make_bundle
-from labelloop.words import Bundle
+from labelloop.words import Bundle, Field
 
 SAMPLING = "Uncertainty sampling"
 CALIBRATION_S = 300.0
@@ -99,12 +99,29 @@ def connect(
         return Connected(connection, version, found, schema, calibrated, again=address.row is not None)
 
 
+_OFFERS = {
+    "entities": "passages of {labels}",
+    "relations": "relations of {labels}",
+    "remarks": "for each region one of {labels}",
+    "extraction": "the passage that answers",
+    "comparison": "left or right",
+    "ranking": "the list in order",
+}
+
+
+def _offer(field: Field) -> str:
+    """What LabelLoop fills the control with, in a few words."""
+    labels = f"{len(field.labels) or 'no'} label{'s' if len(field.labels) != 1 else ''}"
+    if field.structured:
+        return _OFFERS[field.kind].format(labels=labels)
+    many = "several of" if field.multiple else "one of"
+    return f"{many} the labels in each task's '{field.dynamic}'" if field.dynamic else f"{many} {labels}"
+
+
 def _schema(project: Project, report: Report) -> Schema:
     schema = read_config(project.label_config)
     for field in schema.fields:
-        many = "several of" if field.multiple else "one of"
-        labels = f"the labels in each task's '{field.dynamic}'" if field.dynamic else f"{len(field.labels)} labels"
-        report(f"{field.name}: {field.tag}, {many} {labels}, filled by LabelLoop")
+        report(f"{field.name}: {field.tag}, {_offer(field)}, filled by LabelLoop")
     for name, reason in schema.skipped.items():
         report(f"{name}: left to people, because {reason}")
     if not schema.fields:

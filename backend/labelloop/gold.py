@@ -130,6 +130,8 @@ def evaluate_right(field: Field, right: Sequence[Right], answers: Sequence[Answe
         return scores | _extraction(right, answers)
     if field.kind == "ranking":
         return scores | _ranking(right, answers)
+    from labelloop.tasks.metrics import agreement
+
     found = [answer.spans if field.kind == "entities" else answer.links for answer in answers]
     keys = [[_key(one) for one in its] for its in found]
     labels = {label.path[-1] for label in field.labels} or {""}
@@ -138,12 +140,12 @@ def evaluate_right(field: Field, right: Sequence[Right], answers: Sequence[Answe
     chances = [one.score for its in found for one in its]
     hits = [key in known for its, known in zip(keys, gold, strict=True) for key in its]
     rows = {label: _row(gold, keys, label) for label in sorted({str(key[-1]) for its in (*gold, *keys) for key in its})}
-    whole = _row(gold, keys)
+    whole = agreement(gold, keys)
     return scores | {
         "ece": calibration_error(chances, hits),
         "precision": whole["precision"],
         "recall": whole["recall"],
-        "f1": whole["f1-score"],
+        "f1": whole["f1"],
         "macro_f1": float(np.mean([row["f1-score"] for row in rows.values()])) if rows else 0.0,
         "report": rows,
     }
@@ -159,18 +161,12 @@ def _key(one: Any) -> tuple[Hashable, ...]:
     return (ends if one.direction == "right" else ends[::-1], one.label)
 
 
-def _row(
-    gold: Sequence[Collection[Any]], found: Sequence[Collection[Any]], label: str | None = None
-) -> dict[str, float]:
-    """Precision, recall, F1 and support, over all labels or of one."""
-    right = given = there = 0
-    for known, its in zip(gold, found, strict=True):
-        a = {key for key in known if label is None or key[-1] == label}
-        b = {key for key in its if label is None or key[-1] == label}
-        right, given, there = right + len(a & b), given + len(b), there + len(a)
-    precision, recall = right / given if given else 0.0, right / there if there else 0.0
-    f1 = 2 * right / (given + there) if given + there else 0.0
-    return {"precision": precision, "recall": recall, "f1-score": f1, "support": float(there)}
+def _row(gold: Sequence[Collection[Any]], found: Sequence[Collection[Any]], label: str) -> dict[str, float]:
+    """Precision, recall, F1 and support of one label."""
+    from labelloop.tasks.metrics import agreement
+
+    row = agreement(*([{key for key in its if key[-1] == label} for its in side] for side in (gold, found)))
+    return {"precision": row["precision"], "recall": row["recall"], "f1-score": row["f1"], "support": row["gold"]}
 
 
 def _extraction(right: Sequence[Right], answers: Sequence[Answer]) -> dict[str, float]:

@@ -207,7 +207,7 @@ class Answer(Word):
     ``spans``: the passages that it marks; ``links``: the relations that it sees; ``remarks``: what it says of regions;
     ``texts``: what it writes into a TextArea; none of them is an answer too ("no entity here", "no answer").
     ``order``: of a Ranker: (bucket, ids of entries from best to worst); the bucket is "" where the config has none.
-    ``score``: the probability in [0, 1] that exactly this answer is right.
+    ``score``: the probability in [0, 1] that exactly this answer is right; of spans, that of the least sure one is.
     ``alternatives``: (path, probability) of every label, best first, at most 10.
     ``reason``: set where there is no answer: why. Then ``labels`` is empty and ``score`` is 0.
     ``provenance``: small facts on how it came about ("windows": 3), for people who debug.

@@ -165,9 +165,9 @@ def test_span_f1_counts_exact_spans() -> None:
         return Span(field="ner", source="text", start=start, end=end, text="", label=(label,))
 
     gold = [[span(0, 3), span(5, 9)], []]
-    assert span_f1(gold, gold) == {"precision": 1.0, "recall": 1.0, "f1": 1.0}
-    half = span_f1(gold, [[span(0, 3), span(5, 8)], []])
-    assert half == {"precision": 0.5, "recall": 0.5, "f1": 0.5}
+    assert span_f1(gold, gold) == {"precision": 1.0, "recall": 1.0, "f1": 1.0, "gold": 2, "found": 2, "right": 2}
+    third = span_f1(gold, [[span(0, 3), span(5, 8), span(5, 9, "LOC")], []])
+    assert third == {"precision": 1 / 3, "recall": 0.5, "f1": 0.4, "gold": 2, "found": 3, "right": 1}
     assert span_f1(gold, [[span(0, 3, "LOC")], []])["f1"] == 0.0
     assert span_f1([[]], [[]])["f1"] == 0.0
 

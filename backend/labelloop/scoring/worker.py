@@ -23,7 +23,7 @@ from labelloop.scoring import wire
 from labelloop.scoring.beat import Beat
 from labelloop.scoring.workplace import Workplace, occupy
 from labelloop.settings import Settings
-from labelloop.words import Field, Label, pose
+from labelloop.words import Field, Label, Passage, Reading, pose
 
 log = logging.getLogger(__name__)
 
@@ -186,6 +186,9 @@ def _warm_up(place: Workplace) -> None:
 
 
 def _greeting(field: Field) -> str:
-    """A text to warm up with, and labels where items bring their own."""
+    """An input to warm up with: a text, labels where items bring their own, and passages where these are read."""
+    if field.structured:
+        names = [source.name for source in field.sources]
+        return Reading(passages=tuple(Passage(name=name, text="Good morning.") for name in names)).dump()
     labels = tuple(Label(path=(word,), text=word) for word in ("yes", "no"))
     return pose("Good morning.", labels) if field.dynamic else "Good morning."

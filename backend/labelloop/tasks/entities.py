@@ -13,6 +13,7 @@ from labelloop.engines.recent import Recent
 from labelloop.tasks.entity_labels import Meaning, meanings, told
 from labelloop.tasks.entity_prompt import EntityConstants, EntityPrompt
 from labelloop.tasks.mentions import Array, Finder, Mention
+from labelloop.tasks.metrics import agreement
 from labelloop.words import Answer, Field, FieldPlan, Passage, Reading, Span
 
 PROMPT = "entities/v1"
@@ -165,15 +166,10 @@ def _round(chance: float) -> float:
 
 
 def span_f1(gold: Sequence[Collection[Span]], found: Sequence[Collection[Span]]) -> dict[str, float]:
-    """Exact micro precision, recall and F1: a span is right if object, offsets and label are (Tjong Kim Sang and De
-    Meulder 2003). 0.0 where nothing is to be divided by."""
+    """Exact agreement (``metrics.agreement``): a span is right if object, offsets and label are (Tjong Kim Sang and De
+    Meulder 2003)."""
 
-    def keys(spans: Collection[Span]) -> set[Hashable]:
-        return {(span.source, span.start, span.end, span.label) for span in spans}
+    def keys(side: Sequence[Collection[Span]]) -> list[set[Hashable]]:
+        return [{(span.source, span.start, span.end, span.label) for span in spans} for spans in side]
 
-    pairs = [(keys(a), keys(b)) for a, b in zip(gold, found, strict=True)]
-    right = sum(len(a & b) for a, b in pairs)
-    given, there = sum(len(b) for _, b in pairs), sum(len(a) for a, _ in pairs)
-    precision, recall = right / given if given else 0.0, right / there if there else 0.0
-    both = precision + recall
-    return {"precision": precision, "recall": recall, "f1": 2 * precision * recall / both if both else 0.0}
+    return agreement(keys(gold), keys(found))

@@ -1,14 +1,36 @@
-"""How near an extracted answer is to what people marked: SQuAD's exact match and F1 (Rajpurkar et al. 2016, 2018)."""
+"""How near answers are to what people said: exact agreement, and SQuAD's measures (Rajpurkar et al. 2016, 2018)."""
 
 from __future__ import annotations
 
 import re
 import string
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Hashable, Sequence
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def agreement(gold: Sequence[Collection[Hashable]], found: Sequence[Collection[Hashable]]) -> dict[str, float]:
+    """Micro precision, recall and F1 of what was found in each item against what is right there, each thing once.
+
+    Returns:
+        "precision", "recall", "f1" (0.0 where there is nothing to divide by), and the counts "gold", "found", "right".
+
+    Raises:
+        ValueError: as many items on both sides are needed.
+    """
+    pairs = [(set(known), set(its)) for known, its in zip(gold, found, strict=True)]
+    right = sum(len(known & its) for known, its in pairs)
+    n_gold, n_found = sum(len(known) for known, _ in pairs), sum(len(its) for _, its in pairs)
+    return {
+        "precision": right / n_found if n_found else 0.0,
+        "recall": right / n_gold if n_gold else 0.0,
+        "f1": 2 * right / (n_gold + n_found) if n_gold + n_found else 0.0,
+        "gold": n_gold,
+        "found": n_found,
+        "right": right,
+    }
 
 
 def normalise(text: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from labelloop.engines import ContextEngine, Vectors
 from labelloop.engines.recent import Recent
+from labelloop.tasks.metrics import agreement
 from labelloop.tasks.pairs import Pair, candidates
 from labelloop.tasks.relation_model import (
     ANY,
@@ -157,25 +158,9 @@ def relation_f1(gold: Sequence[Sequence[Link]], predicted: Sequence[Sequence[Lin
     the left is the same as its mirror image to the right; of one in both directions either end may be the head.
 
     Returns:
-        "precision", "recall", "f1" (0.0 where there is nothing to divide by), "gold", "predicted" and "right" counts.
-
-    Raises:
-        ValueError: as many items on both sides are needed.
+        as ``metrics.agreement``. Raises what it raises.
     """
-    both = [
-        ({_told_by(link) for link in one}, {_told_by(link) for link in other})
-        for one, other in zip(gold, predicted, strict=True)
-    ]
-    right = sum(len(one & other) for one, other in both)
-    n_gold, n_predicted = sum(len(one) for one, _ in both), sum(len(other) for _, other in both)
-    return {
-        "precision": right / n_predicted if n_predicted else 0.0,
-        "recall": right / n_gold if n_gold else 0.0,
-        "f1": 2 * right / (n_gold + n_predicted) if n_gold + n_predicted else 0.0,
-        "gold": n_gold,
-        "predicted": n_predicted,
-        "right": right,
-    }
+    return agreement(*([{_told_by(link) for link in one} for one in side] for side in (gold, predicted)))
 
 
 def _told_by(link: Link) -> Hashable:
