@@ -138,10 +138,14 @@ class Remark(Word):
 
 
 class Passage(Word):
-    """The plain text of one object of an item, or of one entry of a List; ``name``: the object's, or the entry's id."""
+    """The plain text of one object of an item, or of one entry of a List; ``name``: the object's, or the entry's id.
+
+    ``unmarked``: (start, end) of characters that people read but cannot mark, as the speakers' names in a dialogue.
+    """
 
     name: str
     text: str
+    unmarked: tuple[tuple[int, int], ...] = ()
 
 
 class Reading(Word):
@@ -149,12 +153,14 @@ class Reading(Word):
 
     ``passages``: of the field's sources, in their order; of a List its entries. ``query``: the text of ``Field.query``.
     ``given``: regions that are there already (marked by a person, or named by the caller); where there are some, they
-    are related and described, and no others are looked for.
+    are related and described, and no others are looked for. ``queries``: (field, text) of each of ``Field.regions_of``
+    that has a query, so that its regions can be found from this reading alone; none where it cannot be read.
     """
 
     passages: tuple[Passage, ...]
     query: str = ""
     given: tuple[Span, ...] = ()
+    queries: tuple[tuple[str, str], ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -269,7 +275,7 @@ class Bundle(Word):
                 if not plan["field"][younger]:
                     del plan["field"][younger]
             for source in (*plan["field"]["sources"], *plan["field"].get("query", ())):
-                if not source["inline"]:
+                if not source["inline"] or plan["field"]["kind"] not in STRUCTURED:  # where regions stand
                     del source["inline"]
         canonical = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()

@@ -22,9 +22,19 @@ _SURROGATES = re.compile(r"[\ud800-\udfff]")  # halves of pairs, which UTF-8 can
 
 
 class Document(Protocol):
-    """One object of an item. ``text``: what models read; spans are indices into it (code points, end exclusive)."""
+    """One object of an item.
+
+    ``text``: what models read; spans are indices into it (code points, end exclusive). ``marked``: whether regions can
+    stand on it at all; ``unmarked``: (start, end) of what people read of it but cannot mark.
+    """
 
     text: str
+
+    @property
+    def marked(self) -> bool: ...
+
+    @property
+    def unmarked(self) -> tuple[tuple[int, int], ...]: ...
 
     def value(self, start: int, end: int) -> dict[str, Any] | None:
         """The position of ``text[start:end]`` as the editor stores it in a region's value, without "text".
@@ -38,6 +48,9 @@ class Document(Protocol):
 
 class PlainText:
     """A <Text>. The editor counts code points here, as Python does; a "\\r\\n" counts two."""
+
+    marked = True
+    unmarked = ()
 
     def __init__(self, text: str) -> None:
         self.text = _whole(text)
@@ -72,7 +85,11 @@ class Dialogue:
             self._turns.append((text, index))
             place += len(lead) + len(text) + 1
         self.text = "\n".join(lines)
+        begins = zip(self._starts, lines, self._turns, strict=True)
+        leads = ((start + len(text) - len(line), start) for start, line, (text, _) in begins)
+        self.unmarked = tuple((begin, end) for begin, end in leads if begin < end)
         self._by_index = {index: turn for turn, (_, index) in enumerate(self._turns) if index is not None}
+        self.marked = bool(self._by_index)
 
     def value(self, start: int, end: int) -> dict[str, Any] | None:
         """None too where it is not within the words of one utterance."""
@@ -104,6 +121,9 @@ class Dialogue:
 
 class Unmarked:
     """An object that no region can stand on: a <Chat>, or data in a form that the editor does not show."""
+
+    marked = False
+    unmarked = ()
 
     def __init__(self, text: str) -> None:
         self.text = text

@@ -35,6 +35,8 @@ class HyperText:
         inline: the page stands in a <div> of the editor's own page, not in a frame.
     """
 
+    unmarked: tuple[tuple[int, int], ...] = ()
+
     def __init__(self, html: str, inline: bool = False) -> None:
         self._starts: list[int] = []  # of each text node, in code points of the page
         self._nodes: list[tuple[int, str, str]] = []  # of each text node: its parent, its step, its text
@@ -47,6 +49,11 @@ class HyperText:
             self.text = html_to_text(html)
         if any(units(text) >= _LONGEST_NODE for _, _, text in self._nodes):
             del self._written.origins[:]
+
+    @property
+    def marked(self) -> bool:
+        """Whether regions can stand on it."""
+        return bool(self._written.origins)
 
     def value(self, start: int, end: int) -> dict[str, Any] | None:
         """The position of ``text[start:end]`` as a region holds it, without its text.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,21 +12,24 @@ from labelloop.engines import ContextEngine, SpanEngine
 from labelloop.engines.recent import Recent
 from labelloop.tasks.entity_labels import Meaning, meanings, told
 from labelloop.tasks.entity_prompt import EntityConstants, EntityPrompt
-from labelloop.tasks.mentions import Array, Finder, Mention
+from labelloop.tasks.mentions import NONE, Array, Finder, Mention
 from labelloop.tasks.metrics import agreement
 from labelloop.words import Answer, Field, FieldPlan, Passage, Reading, Span
 
 PROMPT = "entities/v1"
+_NOTHING_FOUND = 0.9  # how sure it is that there is nothing where nothing is found
 _LEAST_SPAN_SCORE = 0.3  # of an engine that finds spans by itself
 
 
 @dataclass(frozen=True)
 class _Model:
-    """What answers a field's readings. ``told``: of each label its words. ``usual``: per label the similarity that a
-    mention of anything seldom exceeds."""
+    """What answers a field's readings. ``finders``: what the second finds where the first finds nothing counts if its
+    label is in ``dense``. ``told``: of each label its words. ``usual``: per label the similarity that a mention of
+    anything seldom exceeds."""
 
     meaning: Meaning
-    finder: Finder
+    finders: tuple[Finder, ...]
+    dense: frozenset[int]
     told: tuple[str, ...]
     usual: tuple[float, ...]
 
@@ -70,41 +73,55 @@ def _by_types(
 ) -> tuple[list[list[Span]], list[float]]:
     """Per passage its spans, and the probability that it has none besides."""
     model = _model_of(plan, engine, prompt)
-    found = model.finder.find([passage.text for passage in passages], engine)
-    flat = [(owner, mention) for owner, mentions in enumerate(found) for mention in mentions]
-    texts = [passages[owner].text[mention.start : mention.end] for owner, mention in flat]
-    similar = np.zeros((len(flat), len(plan.field.labels)), np.float32)
-    asked = [place for place, (_, mention) in enumerate(flat) if _needs_words(mention, model)]
-    if asked:
-        similar[asked] = engine.rank([texts[place] for place in asked], [(one,) for one in model.told])
+    texts = [passage.text for passage in passages]
     spans: list[list[Span]] = [[] for _ in passages]
-    for (owner, mention), text, row in zip(flat, texts, similar, strict=True):
-        label, chance = _decide(mention, row, model, prompt.constants)
-        if label is None:
-            continue
-        spans[owner].append(
-            Span(
+    for second, finder in enumerate(model.finders):
+        for owner, mention, label, chance in _found(finder, model, texts, engine, prompt.constants):
+            passage = passages[owner]
+            taken = [*passage.unmarked, *((span.start, span.end) for span in spans[owner])]
+            if any(start < mention.end and mention.start < end for start, end in taken):
+                continue
+            if second and label not in model.dense:
+                continue
+            span = Span(
                 field=plan.field.name,
-                source=passages[owner].name,
+                source=passage.name,
                 start=mention.start,
                 end=mention.end,
-                text=text,
+                text=passage.text[mention.start : mention.end],
                 label=plan.field.labels[label].path,
                 score=_round(_calibrated(mention.certainty * chance, prompt.constants)),
             )
-        )
-    return spans, [0.5 if any(kept) else 0.9 for kept in spans]
+            spans[owner].append(span)
+    return [sorted(its, key=lambda span: span.start) for its in spans], [_NOTHING_FOUND] * len(spans)
 
 
-def _needs_words(mention: Mention, model: _Model) -> bool:
-    owners = model.finder.types[int(mention.types.argmax())]
+def _found(
+    finder: Finder, model: _Model, texts: Sequence[str], engine: ContextEngine, constants: EntityConstants
+) -> Iterator[tuple[int, Mention, int, float]]:
+    """Index into ``texts``, mention, index of its label, and the probability that the label is right if it is one."""
+    flat = [(owner, one) for owner, mentions in enumerate(finder.find(texts, engine)) for one in mentions]
+    asked = [texts[owner][one.start : one.end] for owner, one in flat if _needs_words(one, finder, model)]
+    unlike = np.zeros(len(model.told), np.float32)
+    words = list(dict.fromkeys(asked))
+    similar = dict(zip(words, engine.rank(words, [(one,) for one in model.told]), strict=True)) if words else {}
+    for owner, one in flat:
+        label, chance = _decide(one, similar.get(texts[owner][one.start : one.end], unlike), finder, model, constants)
+        if label is not None:
+            yield owner, one, label, chance
+
+
+def _needs_words(mention: Mention, finder: Finder, model: _Model) -> bool:
+    owners = finder.types[int(mention.types.argmax())]
     return len(owners) > 1 or bool(owners & model.meaning.free)
 
 
-def _decide(mention: Mention, similar: Array, model: _Model, constants: EntityConstants) -> tuple[int | None, float]:
+def _decide(
+    mention: Mention, similar: Array, finder: Finder, model: _Model, constants: EntityConstants
+) -> tuple[int | None, float]:
     """The label and the probability that it is right, given that the passage is a mention."""
     place = int(mention.types.argmax())
-    owners, chance = model.finder.types[place], float(mention.types[place])
+    owners, chance = finder.types[place], float(mention.types[place])
     if len(owners) == 1 and not owners & model.meaning.free:
         return next(iter(owners)), chance
     excess = {index: float(similar[index]) - model.usual[index] for index in owners}
@@ -123,17 +140,24 @@ def _model_of(plan: FieldPlan, engine: ContextEngine, prompt: EntityPrompt) -> _
 
 
 def _fit(field: Field, engine: ContextEngine, prompt: EntityPrompt) -> _Model:
+    """The models of a field. Types that only some sentences mark have a finder of their own, fitted on these: to the
+    other one they are no mentions, else it would learn from the rest that they are none."""
     meaning = meanings(field.labels, prompt, engine.rank)
     types = {name: owners or meaning.free for name, owners in meaning.owners.items()}
-    owned = [name for name, owners in types.items() if owners]
-    finder = Finder(prompt.sentences_for(owned), types, engine, prompt.constants)
+    dense = frozenset().union(*(types[name] for name in prompt.dense))
+    main = types | dict.fromkeys(prompt.dense, NONE)
+    finders = []
+    if any(main.values()):
+        finders.append(Finder(prompt.marked, main, engine, prompt.constants))
+    if dense:
+        finders.append(Finder(prompt.densely_marked, types, engine, prompt.constants))
     words = tuple(told(label) for label in field.labels)
     if all(len(owners) < 2 for owners in types.values()) and not meaning.free:
-        return _Model(meaning, finder, words, (0.0,) * len(words))
+        return _Model(meaning, tuple(finders), dense, words, (0.0,) * len(words))
     mentions = sorted({one.text[start:end] for one in prompt.marked for start, end, _ in one.passages})
     similar = engine.rank(mentions, [(one,) for one in words])
     usual = np.quantile(similar, 1 - prompt.constants.free, axis=0) if meaning.free else similar.mean(axis=0)
-    return _Model(meaning, finder, words, tuple(map(float, usual)))
+    return _Model(meaning, tuple(finders), dense, words, tuple(map(float, usual)))
 
 
 def _by_itself(field: Field, passages: Sequence[Passage], engine: SpanEngine) -> tuple[list[list[Span]], list[float]]:

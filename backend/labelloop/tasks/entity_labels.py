@@ -19,6 +19,7 @@ Similarity = Callable[[Sequence[str], Sequence[Sequence[str]]], NDArray[np.float
 _BRACKETS = re.compile(r"\(.*?\)|\[.*?\]")
 _PREFIX = re.compile(r"^(?:[BIESLU]-|\d+\W+)")
 _MOST_TYPES = 3
+_NO_LABEL = "o|none|outside|no entity|not an entity"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def meanings(labels: Sequence[Label], prompt: EntityPrompt, similarity: Similari
         spelled[name] -= hinted  # "term: a chemical or a protein": such a name says less than the hint
     anything -= hinted
     residual = _spelled(labels, prompt.residual)
-    explained = frozenset().union(*spelled.values(), anything, residual)
+    explained = frozenset().union(*spelled.values(), anything, residual, _spelled(labels, _NO_LABEL))
     owners: dict[str, frozenset[int]] = {}
     for name, one in prompt.types.items():
         owners[name] = spelled[name] or _wider(name, prompt, spelled) or (residual if one.named else frozenset())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from functools import cached_property
 from typing import Annotated, NamedTuple, Self
 
@@ -67,11 +66,9 @@ class EntityPrompt(PromptFile):
                 raise ValueError(f"{sentence.text!r} marks {sorted(unknown)}, which are no types")
         return self
 
-    def sentences_for(self, owned: Collection[str]) -> tuple[Marked, ...]:
-        """The sentences that mark every passage of the types in ``owned``: where one of them is ``dense``, those that
-        mark one of these types."""
-        if not set(self.dense) & set(owned):
-            return self.marked
+    @cached_property
+    def densely_marked(self) -> tuple[Marked, ...]:
+        """The sentences that mark every passage of the ``dense`` types."""
         return tuple(one for one in self.marked if {kind for *_, kind in one.passages} & set(self.dense))
 
     @cached_property

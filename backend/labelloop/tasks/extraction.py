@@ -20,13 +20,15 @@ TOGETHER = 16  # readings whose sentences are read at once: bounds memory
 def answer(plan: FieldPlan, readings: Sequence[Reading], engine: ContextEngine, prompt: Prompt) -> list[Answer]:
     """One answer per reading: the passage that fits best, or that there is none, whichever is likelier to be right.
 
-    The question is the reading's query, or else the words that stand with the field. A TextArea is filled with the
-    passage as it stands in the text; every other field marks it, with its first label.
+    The question is the reading's query; of a field without a question object, the words that stand with it. A TextArea
+    is filled with the passage as it stands in the text; every other field marks it, with its first label.
     """
     answers: list[Answer] = []
     for start in range(0, len(readings), TOGETHER):
         part = readings[start : start + TOGETHER]
-        asked = [reading.query.strip() or plan.field.question.strip() for reading in part]
+        asked = [reading.query.strip() for reading in part]
+        if not plan.field.query:
+            asked = [query or plan.field.question.strip() for query in asked]
         for found in search(part, asked, engine, prompt):
             answers.append(_decide(plan, found, prompt) if found else _unasked(plan))
     return answers

@@ -56,7 +56,7 @@ _CONNECTORS = frozenset(
         "/",
     ]
 )
-_PART = 64  # passages whose vectors are in memory at once
+_PART = 50_000  # characters whose vectors are in memory at once; a longer passage is a part of its own
 
 
 @dataclass
@@ -185,9 +185,13 @@ class Finder:
     def find(self, texts: Sequence[str], engine: ContextEngine) -> list[list[Mention]]:
         """The mentions of each text, in order, none overlapping another."""
         found: list[list[Mention]] = []
-        for start in range(0, len(texts), _PART):
-            found += self._find(texts[start : start + _PART], engine)
-        return found
+        part: list[str] = []
+        for text in texts:
+            if part and sum(map(len, part)) + len(text) > _PART:
+                found += self._find(part, engine)
+                part = []
+            part.append(text)
+        return found + self._find(part, engine)
 
     def _find(self, texts: Sequence[str], engine: ContextEngine) -> list[list[Mention]]:
         if not self.types:
@@ -220,7 +224,10 @@ class Finder:
 
     def _mention_features(self, places: Sequence[tuple[Read, int, int]], engine: ContextEngine) -> Array:
         """What each passage is in its context, beside what it is by itself."""
-        alone = engine.embed([one.text[start:end].lower() for one, start, end in places])
+        texts = [one.text[start:end].lower() for one, start, end in places]
+        distinct = list(dict.fromkeys(texts))
+        row = {text: index for index, text in enumerate(distinct)}
+        alone = engine.embed(distinct)[[row[text] for text in texts]]
         inside = []
         for one, start, end in places:
             mine = (one.spans[:, 0] < end) & (one.spans[:, 1] > start)

@@ -75,12 +75,9 @@ def answer(
                 continue
             asked: list[tuple[int, Reading]] = []
             for index, item in enumerate(rendered):
-                source = name if name in item else _asking(name, plans, item)
-                if not source:
+                reading = _reading(name, plans, item)
+                if reading is None:
                     continue
-                reading = Reading.model_validate_json(item[source])
-                if source != name:
-                    reading = _of(plan, reading)
                 if on_spans and not reading.given:
                     given = _found(plan, needed[index])
                     reading = reading.model_copy(update={"given": given})
@@ -91,18 +88,22 @@ def answer(
                     answers[index][name] = one
 
 
-def _asking(name: str, plans: Mapping[str, FieldPlan], item: Mapping[str, str]) -> str:
-    """A field of the item whose reading has no regions yet and needs those of ``name``; "" where there is none."""
+def _reading(name: str, plans: Mapping[str, FieldPlan], item: Mapping[str, str]) -> Reading | None:
+    """What the field reads of the item; for one that is not asked for, what it reads of the reading of a field that
+    needs its regions and has none given. None where nobody needs it, or its question cannot be read."""
+    if name in item:
+        return Reading.model_validate_json(item[name])
+    field = plans[name].field
+    own = {source.name for source in field.sources}
     for other, plan in plans.items():
-        if other in item and name in plan.field.regions_of:
-            return other
-    return ""
-
-
-def _of(plan: FieldPlan, reading: Reading) -> Reading:
-    """What a field reads of another's reading: its own objects."""
-    names = {source.name for source in plan.field.sources}
-    return Reading(passages=tuple(passage for passage in reading.passages if passage.name in names))
+        if other not in item or name not in plan.field.regions_of:
+            continue
+        reading = Reading.model_validate_json(item[other])
+        queries = dict(reading.queries)
+        if not reading.given and (not field.query or name in queries):
+            passages = tuple(passage for passage in reading.passages if passage.name in own)
+            return Reading(passages=passages, query=queries.get(name, ""))
+    return None
 
 
 def _found(plan: FieldPlan, known: Mapping[str, Answer]) -> tuple[Span, ...]:
