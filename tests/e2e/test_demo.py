@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,16 @@ class Demo:
         return self.output.read_text()
 
     def pid(self, *words: str) -> int:
-        return next(one.pid for one in self.children() if all(word in one.cmdline() for word in words))
+        """The process with these words in its command, once it is there: a new one takes a moment to have its own."""
+
+        def found() -> int | None:
+            for one in self.children():
+                with suppress(psutil.NoSuchProcess):  # it ended while we looked
+                    if all(word in one.cmdline() for word in words):
+                        return one.pid
+            return None
+
+        return int(until(found, 30))
 
     def ends(self) -> int:
         """Its exit code, once it has ended; every process that it started is gone then."""
