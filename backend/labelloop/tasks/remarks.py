@@ -13,24 +13,10 @@ from labelloop.words import Answer, FieldPlan, Reading, Remark
 
 PROMPT = "classification/v1"  # labels mean the same of a region as of a text
 
-_IDLE = {
-    "the",
-    "a",
-    "an",
-    "this",
-    "that",
-    "these",
-    "those",
-    "my",
-    "our",
-    "his",
-    "her",
-    "their",
-    "its",
-    "and",
-    "or",
-    "in",
-}
+_IDLE = frozenset(
+    {"the", "a", "an", "this", "that", "these", "those", "my", "our", "his", "her", "their", "its", "and", "or"}
+    | {"in"}
+)
 _SENTENCES = re.compile(r"[.!?][\"')\]]*\s+(?=[\"'(\[]*[A-Z0-9])|[。！？]|\n")
 _TURNS = re.compile(rf"{_SENTENCES.pattern}|[;–—]|\b(?i:but|while|whereas|although|though|yet|except|unlike|despite)\b")
 _CLAUSES = re.compile(rf"{_TURNS.pattern}|,|\s(?i:and|or|because|so|with)\s")
