@@ -56,6 +56,17 @@ def test_predict_writes_clean_json_to_the_screen(files: Path) -> None:
     assert len(json.loads(done.stdout)) == 3
 
 
+def test_half_a_surrogate_pair_costs_no_run(files: Path) -> None:
+    broken = {"text": "My \ud800 parcel never came."}
+    (files / "data.jsonl").write_text(f"{json.dumps(ROWS[0])}\n{json.dumps(broken)}")
+    done = run(files, "predict", "data.jsonl", "--config", "config.xml", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert [task["data"] for task in json.loads(done.stdout)] == [ROWS[0], broken]
+    done = run(files, "predict", "data.jsonl", "--config", "config.xml", "--out", "out.json")
+    assert done.returncode == 0, done.stderr
+    assert [task["data"] for task in json.loads((files / "out.json").read_bytes())] == [ROWS[0], broken]
+
+
 def test_a_bad_line_is_told_the_rest_is_done_and_the_exit_code_says_so(files: Path) -> None:
     with (files / "data.jsonl").open("a") as file:
         file.write("\n{broken\n")

@@ -52,6 +52,51 @@ def test_other_labels_are_entities(objects: str, labels: str) -> None:
     assert told(schema) == {"a": ("entities", ["context"], [])}
 
 
+@pytest.mark.parametrize(
+    "control",
+    [
+        '<Labels name="label" toName="context"><Label value="Supporting sentence"/></Labels>',
+        '<Labels name="label" toName="context"><Label value="Réponse"/></Labels>',
+        '<Labels name="label" toName="context"><Label value="RÉPONSE"/></Labels>',
+        '<Labels name="label" toName="context"><Label value="正确答案"/></Labels>',
+        '<Labels name="label" toName="context"><Label value="Ответ"/></Labels>',
+        '<Labels name="answerSpan" toName="context"><Label value="Here"/></Labels>',
+        '<Header value="Mark what answers it"/><Labels name="a" toName="context"><Label value="Here"/></Labels>',
+        '<Header value="Markiere die Antwort"/><Labels name="a" toName="context"><Label value="Hier"/></Labels>',
+    ],
+)
+def test_one_label_marks_the_answer_where_it_its_control_or_its_header_says_so(control: str) -> None:
+    (field,) = read(PAIR + control).fields
+    assert (field.kind, [one.name for one in field.query]) == ("extraction", ["question"])
+
+
+@pytest.mark.parametrize(
+    "control",
+    [
+        '<Labels name="label" toName="context"><Label value="Person"/></Labels>',
+        '<Labels name="brands" toName="context"><Label value="Brand"/></Labels>',
+        '<Header value="Highlight every person in the passage"/>'
+        '<Labels name="label" toName="context"><Label value="Person"/></Labels>',
+    ],
+)
+def test_one_label_that_names_an_entity_stays_one_beside_a_question(control: str) -> None:
+    objects = '<Text name="query" value="$query"/><Text name="context" value="$context"/>'
+    (field,) = read(objects + control).fields
+    assert (field.kind, field.query) == ("entities", ())
+
+
+def test_the_editors_own_template_of_question_answering() -> None:
+    text = '<Header value="Please read the passage"/><Text name="text" value="$text" granularity="word"/>'
+    asks = '<Header value="Select a text span answering the following question:"/>'
+    question = '<Text name="question" value="$question"/>'
+    label = '<Labels name="answer" toName="text"><Label value="Answer"/></Labels>'
+    for inner in (
+        text + asks + question + label,
+        text + asks + question + label.replace("Answer", "Here").replace("answer", "label"),
+    ):
+        assert told(read(inner)) == {next(iter(told(read(inner)))): ("extraction", ["text"], ["question"])}
+
+
 def test_labels_on_the_question_itself_are_entities() -> None:
     assert told(read(PAIR + ANSWER.replace('toName="context"', 'toName="question"')))["a"][0] == "entities"
 

@@ -176,7 +176,7 @@ def test_other_numbers_are_left_to_people(attributes: str, words: str) -> None:
         (f'<Choices name="c">{TWO}</Choices>', "toName"),
         (f'<Choices name="c" toName="text, img">{TWO}</Choices><Image name="img" value="$img"/>', "<Image"),
         ('<Labels name="c" toName="text"/>', "no labels"),
-        ('<Labels name="c" toName="text" value="$labels"/>', "come with each task"),
+        ('<Labels name="c" toName="text" value="$labels"/>', "does not fill such labels of spans yet"),
         ('<HyperTextLabels name="c" toName="text"><Label value="PER"/></HyperTextLabels>', "marks no spans of <Text"),
         ('<TextArea name="c" toName="text"/>', "free text"),
         ('<Pairwise name="c" toName="text"/>', "names 1"),

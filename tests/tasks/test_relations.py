@@ -5,10 +5,13 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from labelloop import tasks
+from labelloop.engines import ContextEngine
 from labelloop.prompting import load_file
 from labelloop.settings import Settings
+from labelloop.tasks import relations
 from labelloop.tasks.pairs import MOST, NEXT, candidates
-from labelloop.tasks.relation_prompt import RelationPrompt, meaning
+from labelloop.tasks.relation_model import Seen, see
+from labelloop.tasks.relation_prompt import Ends, RelationPrompt, meaning
 from labelloop.tasks.relations import relation_f1
 from labelloop.words import Answer, Field, Label, Link, Passage, Reading, Source, Span
 
@@ -238,6 +241,27 @@ def test_a_hundred_passages_are_answered(relating: Relating) -> None:
     words = [f"{word}{n}" for n in range(50) for word in ("Person", "Company")]
     (answer,) = relating(["works_for", "eats"], [mark(text, *words)])
     assert answer.reason is None and len(answer.links) <= MOST and 0 <= answer.score <= 1
+
+
+def test_readings_are_read_in_parts_with_the_same_answers(relating: Relating, monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = [
+        mark(COMPANY, "Nordlys Coffee", "Ingrid Dahl"),
+        mark("Nothing."),
+        mark(MARRIED, "Claire Dubois", "Paul Martin"),
+        mark(f"{COMPANY} " * 3, "Nordlys Coffee", "Ingrid Dahl"),
+    ]
+    labels = ["founded_by", "spouse", "is_upset_with"]
+    whole = relating(labels, readings)
+    held: list[int] = []
+
+    def seeing(engine: ContextEngine, texts: Sequence[str], pairs: Sequence[Sequence[tuple[Ends, Ends]]]) -> list[Seen]:
+        held.append(sum(map(len, texts)))
+        return see(engine, texts, pairs)
+
+    monkeypatch.setattr(relations, "see", seeing)
+    monkeypatch.setattr(relations, "PART", len(COMPANY) + len(MARRIED))
+    assert [told(answer) for answer in relating(labels, readings)] == [told(answer) for answer in whole]
+    assert held == [len(COMPANY) + len(MARRIED), 3 * (len(COMPANY) + 1)]
 
 
 def test_relation_f1_counts_exact_links() -> None:

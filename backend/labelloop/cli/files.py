@@ -40,7 +40,7 @@ def predict(
     if out_file:
         _write(out_file, text + "\n")
     else:
-        sys.stdout.write(text + "\n")
+        _show(text + "\n")
     empty = sum(all(answer.reason for answer in answers) for answers in predicted.answers)
     err.print(
         f"{len(items.tasks) - empty} of {len(items.tasks)} tasks predicted in {predicted.seconds:.1f} s "
@@ -146,8 +146,24 @@ def _report(scores: Mapping[str, Any]) -> Table:
     return table
 
 
+def _show(text: str) -> None:
+    """JSON on the output, in UTF-8 whatever the terminal's own encoding is."""
+    sys.stdout.flush()
+    raw = getattr(sys.stdout, "buffer", None)
+    if raw is None:  # a stream without bytes, where somebody captures the text
+        sys.stdout.write(_bytes(text).decode())
+    else:
+        raw.write(_bytes(text))
+        raw.flush()
+
+
 def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(_bytes(text))
     except OSError as error:
         raise RequestError(f"{path} cannot be written: {error.strerror}.") from None
+
+
+def _bytes(text: str) -> bytes:
+    """JSON in UTF-8. Half of a surrogate pair, which only a JSON string can hold here, becomes its escape: \\ud800."""
+    return text.encode("utf-8", "backslashreplace")

@@ -13,7 +13,11 @@ UNNAMED = "$undefined$"  # under this key Label Studio keeps data that was impor
 
 
 class MissingKey(Exception):
-    """``args[0]`` is the key that the data lacks."""
+    """``args[0]`` is the key that the data lacks; ``null``: it is there, and holds nothing."""
+
+    def __init__(self, key: str, null: bool) -> None:
+        super().__init__(key)
+        self.null = null
 
 
 def key_of(value: str) -> str:
@@ -37,17 +41,21 @@ def lookup(data: Mapping[str, Any], path: str) -> Any:
         MissingKey: there is none, or it is null.
     """
     found: Any = data.get(path)
+    there = False
     if found is None:
         found = data
         for step in _STEPS.findall(path) or [path]:
             if isinstance(found, Mapping):
+                there = step in found
                 found = found.get(step)
             elif isinstance(found, list) and step.isascii() and step.isdigit() and int(step[:9]) < len(found):
+                there = True
                 found = found[int(step[:9])]
             else:
+                there = False
                 found = None
     if found is None and set(data) == {UNNAMED}:
         found = data[UNNAMED]
     if found is None:
-        raise MissingKey(path)
+        raise MissingKey(path, null=there or path in data)
     return found

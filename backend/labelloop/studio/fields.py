@@ -106,7 +106,7 @@ def _spans(field: Field, kind: str, config: Config) -> Field:
     if not field.labels:
         raise Skip("it offers no labels")
     asked = config.asked
-    if asked is not None and field.to_name in asked.contexts and is_answer(field.labels):
+    if asked is not None and field.to_name in asked.contexts and is_answer(field.labels, field.name, field.question):
         return field.model_copy(update={"kind": "extraction", "query": _query(asked, config)})
     return field.model_copy(update={"kind": "entities"})
 

@@ -148,7 +148,8 @@ def _spans(control: Any) -> Offer:
     """The <Label> tags of Labels, HyperTextLabels and ParagraphLabels, which may stand inside layout tags."""
     if key_of(attr(control, "value")):
         raise Skip(
-            f'its labels come with each task (value="{attr(control, "value")}"), which is filled for Choices only'
+            f'its labels come with each task (value="{attr(control, "value")}"), '
+            "and LabelLoop does not fill such labels of spans yet"
         )
     labels: dict[Path, Label] = {}
     for node in control.iter():

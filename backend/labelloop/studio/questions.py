@@ -12,14 +12,29 @@ from labelloop.studio.config_xml import attr, tag, value
 from labelloop.studio.controls import TEXTS
 from labelloop.words import Label
 
-_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_A-Za-z]+")
+_LOWER, _UPPER = "a-zß-öø-ÿ\u0100-\u017f", "A-ZÀ-ÖØ-Þ"
+_WORDS = re.compile(rf"[{_UPPER}]?[{_LOWER}]+|[{_UPPER}]+(?![{_LOWER}])|[^\W\d_{_LOWER}{_UPPER}]+")
 _QUESTION = frozenset({"question", "questions", "query", "queries", "q", "ask", "asked"})
 _REQUEST = _QUESTION | {"prompt", "prompts", "instruction", "instructions", "request", "search", "input", "task"}
 _CONTEXT = frozenset(
     {"context", "contexts", "passage", "passages", "text", "document", "documents", "doc", "docs", "paragraph"}
     | {"paragraphs", "article", "articles", "body", "content", "story", "page", "source", "evidence", "transcript"}
 )
-_ANSWER = frozenset({"answer", "answers", "answering"})
+_ANSWER = frozenset(
+    {"answer", "answers", "answering", "answered", "antwort", "antworten", "beantwortet", "respuesta", "respuestas"}
+    | {"responde", "réponse", "réponses", "reponse", "répond", "risposta", "risposte", "risponde", "resposta"}
+    | {"respostas", "antwoord", "svar", "svaret", "odpowiedź", "odpověď", "vastaus", "válasz", "cevap", "yanıt"}
+    | {"ответ", "ответы", "відповідь", "إجابة", "الإجابة"}
+)
+_ANSWER_PARTS = ("答案", "回答", "答え", "解答", "답변", "정답")  # of scripts that set no spaces around words
+_PROOF = frozenset(
+    {"evidence", "support", "supports", "supporting", "quote", "quotes", "quotation", "quotations", "excerpt"}
+    | {"excerpts", "beleg", "belege", "zitat", "preuve", "prueba", "prova"}
+)
+_PLACE = frozenset(  # what marks the answer, and beside it what the text is made of
+    {"span", "spans", "passage", "passages", "response", "responses", "highlight", "highlights", "highlighted"}
+    | {"relevant", "textstelle", "passaggio", "pasaje", "extrait"}
+)
 _REPLY = _ANSWER | {"response", "responses", "reply", "completion", "output", "prediction", "candidate", "hypothesis"}
 _OTHERWISE = frozenset(  # what people write in a text box beside a question, other than its answer
     {"summary", "summaries", "summarize", "summarise", "summarization", "translation", "translate", "paraphrase"}
@@ -54,10 +69,16 @@ def is_request(node: Any) -> bool:
     return bool(_names(node) & _REQUEST) or _is_question(node)
 
 
-def is_answer(labels: Iterable[Label]) -> bool:
-    """Whether the labels of a span control mark answers: there is one only, or every one says so."""
+def is_answer(labels: Iterable[Label], name: str, told: str) -> bool:
+    """Whether the labels of a span control mark answers: every one says so; or there is one only, and it, the control's
+    ``name`` or the header that stands with it (``told``) says so or speaks of evidence. "Person" marks persons, also
+    beside a question."""
     known = list(labels)
-    return len(known) == 1 or all(_words(label.text) & _ANSWER for label in known)
+    if all(_says(label.text, _ANSWER) for label in known):
+        return True
+    wide = _ANSWER | _PROOF | _PLACE
+    # no place in a header: "Highlight every person in the passage"
+    return len(known) == 1 and (_says(known[0].text, wide) or _says(name, wide) or _says(told, _ANSWER | _PROOF))
 
 
 def takes_answer(control: Any, told: str) -> bool:
@@ -73,6 +94,10 @@ def _is_question(node: Any) -> bool:
     header = next((before for before in node.itersiblings(preceding=True)), None)
     told = _words(value(header)) if header is not None and tag(header) == "header" else frozenset()
     return bool(told & _QUESTION) and not told & _CONTEXT and not told & _ANSWER
+
+
+def _says(text: str, words: frozenset[str]) -> bool:
+    return bool(_words(text) & words) or any(part in text for part in _ANSWER_PARTS)
 
 
 def _names(node: Any) -> frozenset[str]:

@@ -26,6 +26,11 @@ def read_value(source: Source, data: Mapping[str, Any], fetch: Fetch | None) -> 
         else:
             value = lookup(data, source.key)
     except MissingKey as missing:
+        if missing.null:
+            raise ItemError(
+                f"The item's '{missing.args[0]}', which <{source.tag} name=\"{source.name}\"> shows, is null.",
+                "Put a value there.",
+            ) from None
         present = ", ".join(sorted(map(str, data))[:10]) or "nothing"
         raise ItemError(
             f"The item's data has no '{missing.args[0]}', which <{source.tag} name=\"{source.name}\"> shows.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,10 @@ from labelloop.tasks.relation_prompt import Meaning, RelationPrompt, meaning
 from labelloop.words import Answer, FieldPlan, Link, Reading
 
 PROMPT = "relations/v1"
+PART = 100_000
+"""Characters of texts that are read at once: of each token a vector is held until its text's pairs are seen."""
+
+Asked = tuple[int, str, list[Pair]]  # which reading, the passage's text, and its pairs
 
 
 @dataclass(frozen=True)
@@ -72,9 +76,9 @@ def answer(plan: FieldPlan, readings: Sequence[Reading], engine: ContextEngine, 
     ]
     links: list[list[Link]] = [[] for _ in readings]
     scores = np.ones(len(readings))
-    if asked and columns:
-        seen = see(engine, [text for _, text, _ in asked], [[pair.ends for pair in pairs] for _, _, pairs in asked])
-        flat = [(index, pair) for index, _, pairs in asked for pair in pairs]
+    for part in _parts(asked) if columns else ():
+        seen = see(engine, [text for _, text, _ in part], [[pair.ends for pair in pairs] for _, _, pairs in part])
+        flat = [(index, pair) for index, _, pairs in part for pair in pairs]
         rows = chances(columns, [pair for _, pair in flat], joined(seen), reader, prompt)
         for (index, pair), row in zip(flat, rows, strict=True):
             best = int(row[:-1].argmax())
@@ -87,6 +91,20 @@ def answer(plan: FieldPlan, readings: Sequence[Reading], engine: ContextEngine, 
         Answer(field=plan.field.name, labels=(), score=_round(score), links=tuple(its))
         for its, score in zip(links, scores, strict=True)
     ]
+
+
+def _parts(asked: Sequence[Asked]) -> Iterator[list[Asked]]:
+    """In order, at most ``PART`` characters together; a longer text is a part of its own."""
+    part: list[Asked] = []
+    size = 0
+    for one in asked:
+        if part and size + len(one[1]) > PART:
+            yield part
+            part, size = [], 0
+        part.append(one)
+        size += len(one[1])
+    if part:
+        yield part
 
 
 def warm(plan: FieldPlan, engine: ContextEngine, prompt: RelationPrompt) -> None:

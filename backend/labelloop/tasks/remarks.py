@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 from labelloop.engines import Engine
@@ -13,28 +14,15 @@ from labelloop.words import Answer, FieldPlan, Reading, Remark
 
 PROMPT = "classification/v1"  # labels mean the same of a region as of a text
 
-_IDLE = {
-    "the",
-    "a",
-    "an",
-    "this",
-    "that",
-    "these",
-    "those",
-    "my",
-    "our",
-    "his",
-    "her",
-    "their",
-    "its",
-    "and",
-    "or",
-    "in",
-}
+_IDLE = frozenset(
+    {"the", "a", "an", "this", "that", "these", "those", "my", "our", "his", "her", "their", "its", "and", "or"}
+    | {"in"}
+)
 _SENTENCES = re.compile(r"[.!?][\"')\]]*\s+(?=[\"'(\[]*[A-Z0-9])|[。！？]|\n")
 _TURNS = re.compile(rf"{_SENTENCES.pattern}|[;–—]|\b(?i:but|while|whereas|although|though|yet|except|unlike|despite)\b")
 _CLAUSES = re.compile(rf"{_TURNS.pattern}|,|\s(?i:and|or|because|so|with)\s")
 _WORD = re.compile(r"\w+")
+_REACH = 1000  # characters on each side of a region that may speak of it, of a text without full stops, say
 
 
 def answer(plan: FieldPlan, readings: Sequence[Reading], engine: Engine, prompt: Prompt) -> list[Answer]:
@@ -51,7 +39,8 @@ def answer(plan: FieldPlan, readings: Sequence[Reading], engine: Engine, prompt:
         for span in reading.given
         if span.source == passage.name and passage.text[span.start : span.end].strip()
     ]
-    told = [(text[span.start : span.end], clause(text, span.start, span.end)) for _, span, text in asked]
+    clauses = {text: Clauses(text) for _, _, text in asked}
+    told = [(text[span.start : span.end], clauses[text].around(span.start, span.end)) for _, span, text in asked]
     texts = list(dict.fromkeys(text for both in told for text in both))
     row = {text: index for index, text in enumerate(texts)}
     (ranked,) = rank.rank(engine, [plan], [prompt], texts)
@@ -78,27 +67,38 @@ def warm(plan: FieldPlan, engine: Engine, prompt: Prompt) -> None:
     rank.warm(engine, [plan], [prompt])
 
 
-def clause(text: str, start: int, end: int) -> str:
-    """The words around a region that speak of it: its clause, the sentence's half that it is in where its clause has
-    hardly another word, else its sentence.
+class Clauses:
+    """The clauses of a text. It is searched for their ends once, however many regions it has."""
 
-    >>> clause("The food was great but the service was slow.", 4, 8)
-    'The food was great'
-    >>> clause("Food and service were excellent.", 0, 4)
-    'Food and service were excellent.'
-    """
-    for ends in (_CLAUSES, _TURNS, _SENTENCES):
-        low, high = 0, len(text)
-        for found in ends.finditer(text):
-            if found.end() <= start:
-                low = found.end()
-            elif found.start() >= end:
-                high = found.start()
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._breaks: dict[re.Pattern[str], tuple[list[int], list[int]]] = {}
+
+    def around(self, start: int, end: int) -> str:
+        """The words around a region that speak of it: its clause, the sentence's half that it is in where its clause
+        has hardly another word, else its sentence; at most ``_REACH`` characters on each side.
+
+        >>> Clauses("The food was great but the service was slow.").around(4, 8)
+        'The food was great'
+        >>> Clauses("Food and service were excellent.").around(0, 4)
+        'Food and service were excellent.'
+        """
+        text = self._text
+        for pattern in (_CLAUSES, _TURNS, _SENTENCES):
+            starts, ends = self._find(pattern)
+            before, after = bisect_right(ends, start), bisect_left(starts, end)
+            low = max(ends[before - 1] if before else 0, start - _REACH)
+            high = min(starts[after] if after < len(starts) else len(text), end + _REACH)
+            around = text[low:high].strip()
+            if set(_WORD.findall(f"{text[low:start]} {text[end:high]}".lower())) - _IDLE:
                 break
-        around = text[low:high].strip()
-        if set(_WORD.findall(f"{text[low:start]} {text[end:high]}".lower())) - _IDLE:
-            break
-    return around
+        return around
+
+    def _find(self, pattern: re.Pattern[str]) -> tuple[list[int], list[int]]:
+        if pattern not in self._breaks:
+            found = [match.span() for match in pattern.finditer(self._text)]
+            self._breaks[pattern] = [start for start, _ in found], [end for _, end in found]
+        return self._breaks[pattern]
 
 
 def _round(chance: float) -> float:

@@ -20,30 +20,12 @@ _TOKEN = re.compile(
     r"|[^\w\s]"
 )
 _END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s)|[。！？]+[」』”’）]*|\s*\n\s*\n\s*|(?<=[^\s,;])\r?\n")
-_BRIEF = {
-    *(
-        "mr",
-        "mrs",
-        "ms",
-        "dr",
-        "prof",
-        "st",
-        "sr",
-        "jr",
-        "vs",
-        "v",
-        "etc",
-        "no",
-        "vol",
-        "ca",
-        "c",
-        "approx",
-        "gen",
-        "col",
-    ),
-    *("lt", "sgt", "capt", "rev", "hon", "gov", "sen", "rep", "inc", "ltd", "co", "corp", "dept", "fig", "e.g", "i.e"),
-    *("jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "al", "cf", "pp", "p"),
-}
+_BRIEF = frozenset(
+    {"mr", "mrs", "ms", "dr", "prof", "st", "sr", "jr", "vs", "v", "etc", "no", "vol", "ca", "c", "approx", "gen"}
+    | {"col", "lt", "sgt", "capt", "rev", "hon", "gov", "sen", "rep", "inc", "ltd", "co", "corp", "dept", "fig"}
+    | {"e.g", "i.e", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "al", "cf"}
+    | {"pp", "p"}
+)
 
 
 class Token(NamedTuple):
