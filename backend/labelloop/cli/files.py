@@ -68,8 +68,8 @@ def evaluate(
 ) -> None:
     """Predict a file, offline, and score it against its gold column.
 
-    Labels: report, accuracy, macro-F1, calibration error. Spans and relations: exact precision, recall, F1. Answers
-    that quote: exact match, F1, whether there is one. Rankings: pairs in the right order.
+    Labels by accuracy and macro-F1; spans and relations by exact F1; quoted answers by exact match and F1; rankings by
+    pairs in the right order.
     """
     from labelloop import gold as rights
     from labelloop import offline

@@ -75,7 +75,7 @@ def _examples(schema: Schema, tasks: Sequence[Mapping[str, Any]], answers: Seque
     from labelloop.words import Reading
 
     table = Table(box=box.SIMPLE_HEAD, title="What it would suggest", title_justify="left")
-    table.add_column("text", overflow="ellipsis", no_wrap=True, max_width=60)
+    table.add_column("text", overflow="ellipsis", no_wrap=True, max_width=max(24, out.width // 3))
     for one in schema.fields:
         table.add_column(one.name, overflow="fold")
     for task, found in list(zip(tasks, answers, strict=True))[:10]:
