@@ -12,6 +12,7 @@ import numpy as np
 
 from labelloop.errors import RequestError
 from labelloop.evaluation import calibration_error
+from labelloop.offline import need_column
 from labelloop.studio.documents import Documents
 from labelloop.words import Answer, Field, Link, Span
 
@@ -35,9 +36,7 @@ def read_right(tasks: Sequence[Mapping[str, Any]], field: Field, key: str) -> li
     Raises:
         RequestError: no task has the column, or a value has another form; says which form is read.
     """
-    if not any(key in task["data"] for task in tasks):
-        present = sorted({str(name) for task in tasks[:100] for name in task["data"]})
-        raise RequestError(f"No task has the column '{key}'.", f"The columns are: {', '.join(present)}.")
+    need_column(tasks, key)
     found = []
     for place, task in enumerate(tasks, 1):
         try:

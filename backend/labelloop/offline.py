@@ -230,6 +230,13 @@ class Gold:
     unknown: dict[str, int]
 
 
+def need_column(tasks: Sequence[Mapping[str, Any]], key: str) -> None:
+    """Raises RequestError, with the columns that there are, where no task has this one."""
+    if not any(key in task["data"] for task in tasks):
+        present = sorted({name for task in tasks[:100] for name in task["data"]})
+        raise RequestError(f"No task has the column '{key}'.", f"The columns are: {', '.join(map(str, present))}.")
+
+
 def read_gold(tasks: Sequence[Mapping[str, Any]], one: Field, key: str) -> Gold:
     """Finds the labels that the column ``key`` of the tasks' data names.
 
@@ -245,9 +252,7 @@ def read_gold(tasks: Sequence[Mapping[str, Any]], one: Field, key: str) -> Gold:
             f"'{one.name}' describes single regions, and no column says what is right for each.",
             "Evaluate the control that marks the regions, or one for the whole text.",
         )
-    if not any(key in task["data"] for task in tasks):
-        present = sorted({name for task in tasks[:100] for name in task["data"]})
-        raise RequestError(f"No task has the column '{key}'.", f"The columns are: {', '.join(map(str, present))}.")
+    need_column(tasks, key)
     names = _names(one.labels)
     gold = Gold([], {})
     for task in tasks:

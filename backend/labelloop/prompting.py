@@ -133,6 +133,16 @@ def load_file(name: str, prompts_dir: str, model: type[File]) -> File:
     return cast(File, _load(name, path, path.stat().st_mtime_ns, model))
 
 
+def unchanged(prompt: File, digest: str) -> File:
+    """The prompt, if it is still the one that a version was made with. Raises SettingsError where it has changed."""
+    if prompt.digest != digest:
+        raise SettingsError(
+            f"The prompt {prompt.name} has changed since this version was made.",
+            "Bring the old file back, or run `labelloop connect` again: it makes a version with the new one.",
+        )
+    return prompt
+
+
 def _find(name: str, prompts_dir: str) -> Path:
     package = Path(__file__).parent
     folders = [package / "prompts", package.parents[1] / "prompts"]  # in the wheel; in the repository

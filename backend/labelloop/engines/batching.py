@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+Thing = TypeVar("Thing")
 
 # Padded tokens of one forward pass. On a CPU more brings no speed; on a GPU less leaves it idle.
 CPU_BUDGET, GPU_BUDGET = 2048, 32768
@@ -52,6 +55,24 @@ def pair_batches(lengths: Sequence[int], companions: Sequence[int], budget: int)
         pairs = [(text, beside) for text in order[first : first + step] for beside in range(len(companions))]
         for batch in batches([lengths[text] + companions[beside] for text, beside in pairs], budget):
             yield [pairs[index] for index in batch]
+
+
+def parts(things: Sequence[Thing], size: Callable[[Thing], int], most: int) -> Iterator[list[Thing]]:
+    """In order, at most ``most`` together by ``size``; a larger one is a part of its own.
+
+    >>> list(parts(["a", "bb", "ccc", "d"], len, 3))
+    [['a', 'bb'], ['ccc'], ['d']]
+    """
+    part: list[Thing] = []
+    total = 0
+    for one in things:
+        if part and total + size(one) > most:
+            yield part
+            part, total = [], 0
+        part.append(one)
+        total += size(one)
+    if part:
+        yield part
 
 
 def window_starts(length: int, size: int, overlap: int) -> list[int]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from labelloop.engines import Ranker, load
 from labelloop.engines.identity import identify
 from labelloop.errors import ConfigError, SettingsError
-from labelloop.prompting import Prompt, load_prompt
+from labelloop.prompting import Prompt, load_prompt, unchanged
 from labelloop.settings import FieldEngine, Settings
 from labelloop.tasks import classification, own_labels, rank, structured
 from labelloop.words import Answer, Bundle, Field, FieldPlan
@@ -163,10 +163,4 @@ def _answer_with(
 
 
 def _prompt(one: FieldPlan, settings: Settings) -> Prompt:
-    prompt = load_prompt(one.prompt, settings.prompts_dir)
-    if prompt.digest != one.prompt_hash:
-        raise SettingsError(
-            f"The prompt {one.prompt} has changed since this version was made.",
-            "Bring the old file back, or run `labelloop connect` again: it makes a version with the new one.",
-        )
-    return prompt
+    return unchanged(load_prompt(one.prompt, settings.prompts_dir), one.prompt_hash)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,3 +94,8 @@ def choose_several(against: Array, similarities: Array, prior: Prior, constants:
     odds = constants.several_offset + constants.several_best * behind + constants.several_own * own
     chances: Array = 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
     return chances
+
+
+def rounded(chance: Any) -> float:
+    """A probability as answers hold it, to 4 decimals: what is beyond differs with the batch that a text was in."""
+    return round(min(max(float(chance), 0.0), 1.0), 4)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from labelloop.prompting import Constants
 from labelloop.tasks import calibration
-from labelloop.tasks.calibration import Array, Prior
+from labelloop.tasks.calibration import Array, Prior, rounded
 from labelloop.words import Answer, Field, FieldPlan
 
 ALTERNATIVES = 10
@@ -58,12 +58,7 @@ def _answer(
     return Answer(
         field=field.name,
         labels=tuple(field.labels[index].path for index in chosen),
-        score=_round(score),
-        alternatives=tuple((field.labels[index].path, _round(chances[index])) for index in order[:ALTERNATIVES]),
+        score=rounded(score),
+        alternatives=tuple((field.labels[index].path, rounded(chances[index])) for index in order[:ALTERNATIVES]),
         provenance={"windows": windows},
     )
-
-
-def _round(chance: Any) -> float:
-    """To 4 decimals: what is beyond them differs with the batch that a text was computed in."""
-    return round(min(max(float(chance), 0.0), 1.0), 4)

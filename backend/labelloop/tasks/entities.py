@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Hashable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from labelloop.engines import ContextEngine, SpanEngine
+from labelloop.engines.batching import parts
 from labelloop.engines.recent import Recent
+from labelloop.tasks.calibration import rounded
 from labelloop.tasks.entity_labels import Meaning, meanings, told
 from labelloop.tasks.entity_prompt import EntityConstants, EntityPrompt
-from labelloop.tasks.mentions import NONE, Array, Finder, Mention
+from labelloop.tasks.mentions import NONE, Array, Finder, Mention, Read, read
 from labelloop.tasks.metrics import agreement
 from labelloop.words import Answer, Field, FieldPlan, Passage, Reading, Span
 
 PROMPT = "entities/v1"
 _NOTHING_FOUND = 0.9  # how sure it is that there is nothing where nothing is found
 _LEAST_SPAN_SCORE = 0.3  # of an engine that finds spans by itself
+_PART = 50_000  # characters whose vectors are in memory at once; a longer passage is a part of its own
+
+_Draft = tuple[int, int, int, int, float]
+"""Index of the passage, start, end, index of the label, probability that all of it is right."""
 
 
 @dataclass(frozen=True)
@@ -48,18 +54,37 @@ def answer(plan: FieldPlan, readings: Sequence[Reading], engine: ContextEngine, 
     names = [source.name for source in plan.field.sources]
     passages = [[one for one in reading.passages if one.name in names and one.text.strip()] for reading in readings]
     flat = [passage for some in passages for passage in some]
+    drafts: Iterable[_Draft]
     if plan.engine == "gliner":
-        spans, sure = _by_itself(plan.field, flat, engine)  # type: ignore[arg-type]
+        drafts, free = _by_itself(plan.field, flat, engine)  # type: ignore[arg-type]
     else:
-        spans, sure = _by_types(plan, flat, engine, prompt)
+        drafts, free = _by_types(plan, flat, engine, prompt), [_NOTHING_FOUND] * len(flat)
     answers = []
-    found = iter(zip(spans, sure, strict=True))
+    found = iter(zip(_placed(plan.field, flat, drafts), free, strict=True))
     for some in passages:
-        parts = [next(found) for _ in some]
-        mine = tuple(span for its, _ in parts for span in its)
-        least = min((span.score for span in mine), default=min((free for _, free in parts), default=1.0))
-        answers.append(Answer(field=plan.field.name, labels=(), score=_round(least), spans=mine))
+        its_own = [next(found) for _ in some]
+        mine = tuple(span for its, _ in its_own for span in its)
+        least = min((span.score for span in mine), default=min((none for _, none in its_own), default=1.0))
+        answers.append(Answer(field=plan.field.name, labels=(), score=rounded(least), spans=mine))
     return answers
+
+
+def _placed(field: Field, passages: Sequence[Passage], drafts: Iterable[_Draft]) -> list[list[Span]]:
+    """The spans of each passage in the order of the text: of drafts that overlap the first, and none on what cannot be
+    marked."""
+    spans: list[list[Span]] = [[] for _ in passages]
+    for owner, start, end, label, score in drafts:
+        passage = passages[owner]
+        taken = [*passage.unmarked, *((span.start, span.end) for span in spans[owner])]
+        if any(first < end and start < last for first, last in taken):
+            continue
+        path, text = field.labels[label].path, passage.text[start:end]
+        spans[owner].append(
+            Span(
+                field=field.name, source=passage.name, start=start, end=end, text=text, label=path, score=rounded(score)
+            )
+        )
+    return [sorted(its, key=lambda span: span.start) for its in spans]
 
 
 def warm(plan: FieldPlan, engine: ContextEngine, prompt: EntityPrompt) -> None:
@@ -70,45 +95,31 @@ def warm(plan: FieldPlan, engine: ContextEngine, prompt: EntityPrompt) -> None:
 
 def _by_types(
     plan: FieldPlan, passages: Sequence[Passage], engine: ContextEngine, prompt: EntityPrompt
-) -> tuple[list[list[Span]], list[float]]:
-    """Per passage its spans, and the probability that it has none besides."""
-    model = _model_of(plan, engine, prompt)
-    texts = [passage.text for passage in passages]
-    spans: list[list[Span]] = [[] for _ in passages]
-    for second, finder in enumerate(model.finders):
-        for owner, mention, label, chance in _found(finder, model, texts, engine, prompt.constants):
-            passage = passages[owner]
-            taken = [*passage.unmarked, *((span.start, span.end) for span in spans[owner])]
-            if any(start < mention.end and mention.start < end for start, end in taken):
-                continue
-            if second and label not in model.dense:
-                continue
-            span = Span(
-                field=plan.field.name,
-                source=passage.name,
-                start=mention.start,
-                end=mention.end,
-                text=passage.text[mention.start : mention.end],
-                label=plan.field.labels[label].path,
-                score=_round(_calibrated(mention.certainty * chance, prompt.constants)),
-            )
-            spans[owner].append(span)
-    return [sorted(its, key=lambda span: span.start) for its in spans], [_NOTHING_FOUND] * len(spans)
+) -> Iterator[_Draft]:
+    """What the field's models find; a passage is read once for all of them."""
+    model, constants = _model_of(plan, engine, prompt), prompt.constants
+    for part in parts(range(len(passages)), lambda owner: len(passages[owner].text), _PART):
+        reads = read([passages[owner].text for owner in part], engine, constants.depth)
+        for second, finder in enumerate(model.finders):
+            for place, mention, label, chance in _found(finder, model, reads, engine, constants):
+                if not second or label in model.dense:
+                    score = _calibrated(mention.certainty * chance, constants)
+                    yield part[place], mention.start, mention.end, label, score
 
 
 def _found(
-    finder: Finder, model: _Model, texts: Sequence[str], engine: ContextEngine, constants: EntityConstants
+    finder: Finder, model: _Model, reads: Sequence[Read], engine: ContextEngine, constants: EntityConstants
 ) -> Iterator[tuple[int, Mention, int, float]]:
-    """Index into ``texts``, mention, index of its label, and the probability that the label is right if it is one."""
-    flat = [(owner, one) for owner, mentions in enumerate(finder.find(texts, engine)) for one in mentions]
-    asked = [texts[owner][one.start : one.end] for owner, one in flat if _needs_words(one, finder, model)]
-    unlike = np.zeros(len(model.told), np.float32)
-    words = list(dict.fromkeys(asked))
+    """Index into ``reads``, mention, index of its label, and the probability that the label is right if it is one."""
+    flat = [(place, one) for place, mentions in enumerate(finder.find(reads, engine)) for one in mentions]
+    texts = [reads[place].text[one.start : one.end] for place, one in flat]
+    words = list(dict.fromkeys(t for t, (_, one) in zip(texts, flat, strict=True) if _needs_words(one, finder, model)))
     similar = dict(zip(words, engine.rank(words, [(one,) for one in model.told]), strict=True)) if words else {}
-    for owner, one in flat:
-        label, chance = _decide(one, similar.get(texts[owner][one.start : one.end], unlike), finder, model, constants)
+    unlike = np.zeros(len(model.told), np.float32)
+    for text, (place, one) in zip(texts, flat, strict=True):
+        label, chance = _decide(one, similar.get(text, unlike), finder, model, constants)
         if label is not None:
-            yield owner, one, label, chance
+            yield place, one, label, chance
 
 
 def _needs_words(mention: Mention, finder: Finder, model: _Model) -> bool:
@@ -160,33 +171,18 @@ def _fit(field: Field, engine: ContextEngine, prompt: EntityPrompt) -> _Model:
     return _Model(meaning, tuple(finders), dense, words, tuple(map(float, usual)))
 
 
-def _by_itself(field: Field, passages: Sequence[Passage], engine: SpanEngine) -> tuple[list[list[Span]], list[float]]:
-    """The same, from an engine that finds spans for labels by itself."""
+def _by_itself(field: Field, passages: Sequence[Passage], engine: SpanEngine) -> tuple[list[_Draft], list[float]]:
+    """What an engine finds that finds spans for labels by itself, likeliest first, and per passage the probability that
+    it has none."""
     found = engine.spans([passage.text for passage in passages], [told(label) for label in field.labels])
-    spans: list[list[Span]] = []
-    for passage, its in zip(passages, found, strict=True):
-        kept: list[Span] = []
-        for start, end, label, score in sorted(its, key=lambda one: -one[3]):
-            if score < _LEAST_SPAN_SCORE or any(start < other.end and other.start < end for other in kept):
-                continue
-            path, text = field.labels[label].path, passage.text[start:end]
-            kept.append(
-                Span(
-                    field=field.name, source=passage.name, start=start, end=end, text=text, label=path,
-                    score=_round(score),
-                )
-            )  # fmt: skip
-        spans.append(sorted(kept, key=lambda span: span.start))
-    return spans, [1 - max((one[3] for one in its), default=0.0) for its in found]
+    drafts = [(owner, *one) for owner, its in enumerate(found) for one in its if one[3] >= _LEAST_SPAN_SCORE]
+    drafts.sort(key=lambda one: -one[4])
+    return drafts, [1 - max((one[3] for one in its), default=0.0) for its in found]
 
 
 def _calibrated(chance: float, constants: EntityConstants) -> float:
     odds = math.log(max(chance, 1e-6) / max(1 - chance, 1e-6))
     return 1 / (1 + math.exp(-(constants.score_offset + constants.score_slope * odds)))
-
-
-def _round(chance: float) -> float:
-    return round(min(max(float(chance), 0.0), 1.0), 4)
 
 
 def span_f1(gold: Sequence[Collection[Span]], found: Sequence[Collection[Span]]) -> dict[str, float]:

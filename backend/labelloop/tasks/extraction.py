@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from labelloop.engines import ContextEngine
+from labelloop.tasks.calibration import rounded
 from labelloop.tasks.closeness import ALONE, IN_TEXT, Array
 from labelloop.tasks.extraction_prompt import OUTCOMES, SIGNS, Prompt
 from labelloop.tasks.quoting import Found, search
@@ -54,11 +55,11 @@ def _decide(plan: FieldPlan, found: Found, prompt: Prompt) -> Answer:
         end=where.tokens[one.last].end,
         text=where.quote(one.first, one.last),
         label=field.labels[0].path if field.labels else (),
-        score=_round(chances["right"]),
+        score=rounded(chances["right"]),
     )
-    facts |= {"best": span.model_dump(mode="json"), "chances": {name: _round(p) for name, p in chances.items()}}
+    facts |= {"best": span.model_dump(mode="json"), "chances": {name: rounded(p) for name, p in chances.items()}}
     if chances["right"] + prompt.near_counts * chances["near"] <= chances["none"]:
-        return Answer(field=field.name, labels=(), score=_round(chances["none"]), provenance=facts)
+        return Answer(field=field.name, labels=(), score=rounded(chances["none"]), provenance=facts)
     if field.tag == "TextArea":
         return Answer(field=field.name, labels=(), texts=(span.text,), score=span.score, provenance=facts)
     return Answer(field=field.name, labels=(), spans=(span,), score=span.score, provenance=facts)
@@ -106,8 +107,3 @@ def outcomes(told: Array, prompt: Prompt) -> Array:
     exponents = np.exp(logits - logits.max()) * np.array([1 - prompt.answerable, *[prompt.answerable] * 3])
     chances: Array = exponents / exponents.sum()
     return chances
-
-
-def _round(chance: float) -> float:
-    """To 4 decimals: what is beyond them differs with the batch that a text was computed in."""
-    return round(min(max(float(chance), 0.0), 1.0), 4)

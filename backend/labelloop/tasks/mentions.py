@@ -15,18 +15,17 @@ from numpy.typing import NDArray
 
 from labelloop.engines import ContextEngine, Tokens
 from labelloop.tasks.entity_prompt import EntityConstants, Marked
+from labelloop.tasks.sentences import UNSPACED
 
 Array = NDArray[np.float32]
 Type = frozenset[int]
 """The labels that a passage may have, by index; none: it is no mention."""
 NONE: Type = frozenset()
 
-# Scripts without spaces between words are read character by character.
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_LETTER = rf"(?:(?![{_UNSPACED}])\w)"
+_LETTER = rf"(?:(?![{UNSPACED}])\w)"
 _WORD = re.compile(
     rf"https?://\S*[\w/]|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"  # addresses
-    rf"|[{_UNSPACED}]"
+    rf"|[{UNSPACED}]"
     rf"|(?:[^\W\d_]\.){{2,}}|(?:[^\W\d_]\.)+[^\W\d_](?!\w)"  # U.S., D.C
     rf"|{_LETTER}+(?:(?:[.,](?=\d)|[-&]|['’](?!s\b))(?={_LETTER}){_LETTER}+)*"  # Jean-Paul, O'Brien, 3.5
     r"|[^\w\s]"
@@ -56,7 +55,6 @@ _CONNECTORS = frozenset(
         "/",
     ]
 )
-_PART = 50_000  # characters whose vectors are in memory at once; a longer passage is a part of its own
 
 
 @dataclass
@@ -182,21 +180,10 @@ class Finder:
     def _number(self, kind: Type) -> int:
         return self.types.index(kind) if kind else -1
 
-    def find(self, texts: Sequence[str], engine: ContextEngine) -> list[list[Mention]]:
+    def find(self, reads: Sequence[Read], engine: ContextEngine) -> list[list[Mention]]:
         """The mentions of each text, in order, none overlapping another."""
-        found: list[list[Mention]] = []
-        part: list[str] = []
-        for text in texts:
-            if part and sum(map(len, part)) + len(text) > _PART:
-                found += self._find(part, engine)
-                part = []
-            part.append(text)
-        return found + self._find(part, engine)
-
-    def _find(self, texts: Sequence[str], engine: ContextEngine) -> list[list[Mention]]:
         if not self.types:
-            return [[] for _ in texts]
-        reads = read(texts, engine, self._constants.depth)
+            return [[] for _ in reads]
         places: list[tuple[Read, int, int]] = []
         drafts: list[tuple[int, float, Array]] = []  # owner, certainty, log-probability of each type by its words
         for owner, one in enumerate(reads):
@@ -210,7 +197,7 @@ class Finder:
                 certainty = float(np.exp(np.log(np.maximum(1 - rows[:, 0], 1e-6)).mean()))
                 places.append((one, int(one.spans[first, 0]), int(one.spans[last, 1])))
                 drafts.append((owner, certainty, np.log(np.maximum(rows[:, 1:], 1e-6)).mean(axis=0)))
-        found: list[list[Mention]] = [[] for _ in texts]
+        found: list[list[Mention]] = [[] for _ in reads]
         if not places:
             return found
         typed = np.log(

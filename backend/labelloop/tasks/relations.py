@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from labelloop.engines import ContextEngine, Vectors
+from labelloop.engines.batching import parts
 from labelloop.engines.recent import Recent
+from labelloop.tasks.calibration import rounded
 from labelloop.tasks.metrics import agreement
 from labelloop.tasks.pairs import Pair, candidates
 from labelloop.tasks.relation_model import (
@@ -76,7 +78,7 @@ def answer(plan: FieldPlan, readings: Sequence[Reading], engine: ContextEngine, 
     ]
     links: list[list[Link]] = [[] for _ in readings]
     scores = np.ones(len(readings))
-    for part in _parts(asked) if columns else ():
+    for part in parts(asked, lambda one: len(one[1]), PART) if columns else ():
         seen = see(engine, [text for _, text, _ in part], [[pair.ends for pair in pairs] for _, _, pairs in part])
         flat = [(index, pair) for index, _, pairs in part for pair in pairs]
         rows = chances(columns, [pair for _, pair in flat], joined(seen), reader, prompt)
@@ -91,20 +93,6 @@ def answer(plan: FieldPlan, readings: Sequence[Reading], engine: ContextEngine, 
         Answer(field=plan.field.name, labels=(), score=_round(score), links=tuple(its))
         for its, score in zip(links, scores, strict=True)
     ]
-
-
-def _parts(asked: Sequence[Asked]) -> Iterator[list[Asked]]:
-    """In order, at most ``PART`` characters together; a longer text is a part of its own."""
-    part: list[Asked] = []
-    size = 0
-    for one in asked:
-        if part and size + len(one[1]) > PART:
-            yield part
-            part, size = [], 0
-        part.append(one)
-        size += len(one[1])
-    if part:
-        yield part
 
 
 def warm(plan: FieldPlan, engine: ContextEngine, prompt: RelationPrompt) -> None:
@@ -240,5 +228,4 @@ def _link(pair: Pair, column: Column, chance: float) -> Link:
 
 
 def _round(chance: float) -> float:
-    """To 4 decimals: what is beyond them differs with the batch that a text was computed in."""
-    return round(min(max(float(chance), 0.0), 1.0), 4) if math.isfinite(chance) else 0.0
+    return rounded(chance) if math.isfinite(chance) else 0.0

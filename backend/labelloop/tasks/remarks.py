@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from labelloop.engines import Engine
 from labelloop.prompting import Prompt
 from labelloop.tasks import classification, rank
+from labelloop.tasks.calibration import rounded
 from labelloop.words import Answer, FieldPlan, Reading, Remark
 
 PROMPT = "classification/v1"  # labels mean the same of a region as of a text
@@ -55,9 +56,9 @@ def answer(plan: FieldPlan, readings: Sequence[Reading], engine: Engine, prompt:
     for (index, span, _), its in zip(asked, decided, strict=True):
         scores[index].append(its.score)
         if its.labels:
-            remarks[index].append(Remark(span=span, labels=its.labels, score=_round(its.score * span.score)))
+            remarks[index].append(Remark(span=span, labels=its.labels, score=rounded(its.score * span.score)))
     return [
-        Answer(field=plan.field.name, labels=(), score=_round(math.prod(chances)), remarks=tuple(its))
+        Answer(field=plan.field.name, labels=(), score=rounded(math.prod(chances)), remarks=tuple(its))
         for its, chances in zip(remarks, scores, strict=True)
     ]
 
@@ -99,8 +100,3 @@ class Clauses:
             found = [match.span() for match in pattern.finditer(self._text)]
             self._breaks[pattern] = [start for start, _ in found], [end for _, end in found]
         return self._breaks[pattern]
-
-
-def _round(chance: float) -> float:
-    """To 4 decimals: what is beyond them differs with the batch that a text was computed in."""
-    return round(min(max(chance, 0.0), 1.0), 4)

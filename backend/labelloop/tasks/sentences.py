@@ -12,10 +12,10 @@ LONGEST = 60
 """Words of a sentence; what is longer (a list, a text without full stops) is cut, so that cost stays linear."""
 
 _MARKS = "".join(chr(code) for code in range(min(0x1F000, sys.maxunicode)) if unicodedata.category(chr(code))[0] == "M")
-_NO_SPACES = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_LETTER = f"[^\\W{_NO_SPACES}]|[{re.escape(_MARKS)}]"
+UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_LETTER = f"[^\\W{UNSPACED}]|[{re.escape(_MARKS)}]"
 _TOKEN = re.compile(
-    rf"[{_NO_SPACES}][{re.escape(_MARKS)}]*"  # scripts without spaces: each character
+    rf"[{UNSPACED}][{re.escape(_MARKS)}]*"  # scripts without spaces: each character
     rf"|(?:{_LETTER})+(?:[.,](?=\d)(?:\d+)|['’\-‐](?:{_LETTER})+|[.&](?:{_LETTER})+)*"  # 3.5, isn't, e.g, AT&T, to-day
     r"|[^\w\s]"
 )

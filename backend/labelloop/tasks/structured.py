@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from labelloop.engines import load
-from labelloop.errors import SettingsError
-from labelloop.prompting import Prompt, PromptFile, load_file
+from labelloop.prompting import Prompt, PromptFile, load_file, unchanged
 from labelloop.settings import EngineName, Settings
 from labelloop.tasks import (
     comparison,
@@ -131,10 +130,4 @@ def warm(bundle: Bundle, settings: Settings) -> None:
 
 def _prompt(plan: FieldPlan, settings: Settings) -> PromptFile:
     model: type[PromptFile] = KINDS[plan.field.kind].file
-    prompt = load_file(plan.prompt, settings.prompts_dir, model)
-    if prompt.digest != plan.prompt_hash:
-        raise SettingsError(
-            f"The prompt {plan.prompt} has changed since this version was made.",
-            "Bring the old file back, or run `labelloop connect` again: it makes a version with the new one.",
-        )
-    return prompt
+    return unchanged(load_file(plan.prompt, settings.prompts_dir, model), plan.prompt_hash)
