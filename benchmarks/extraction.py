@@ -156,7 +156,7 @@ def compare(ours: System, others: list[System], kept: np.ndarray) -> dict:
 
 
 def setting(settings: Settings, seconds: float, whole: float) -> dict:
-    kind = structured.prompt_of("extraction", settings)
+    kind = structured.prompt_of("extraction", "encoder", settings)
     return {
         "command": "LABELLOOP_DATA=... PYTHONPATH=backend python "
         + " ".join(["benchmarks/extraction.py", *sys.argv[1:]]),

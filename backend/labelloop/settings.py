@@ -28,22 +28,43 @@ from pydantic_settings.exceptions import SettingsError as BadSource
 
 from labelloop.errors import SettingsError
 
-EngineName = Literal["encoder", "crossencoder", "cloze", "gliner"]
+EngineName = Literal["encoder", "crossencoder", "cloze", "gliner", "causal", "remote"]
+TaskName = Literal[
+    "question_answering", "extraction", "translation", "summarisation", "dialogue", "generation", "people"
+]
+_OWN_STARTER = frozenset({"auto", "encoder", "causal", "remote"})  # they need no model of their own
 
 
-class FieldEngine(BaseModel):
-    """Which engine and model serve a field. ``revision``: as of ``encoder_revision``. An encoder without a model of its
-    own is the one of the setting ``encoder``."""
+class Direction(BaseModel):
+    """What a field is for, where its tag leaves that open. It may come from a project's owner (``extra_params`` of the
+    model connection), so it names no models.
+
+    ``task``: the task kind of a TextArea; "people" leaves the field to them. ``prompt``: a prompt of that task, such as
+    "summarisation/v2". ``inputs``: names of the objects that it reads. ``instruction``: what to do, in a sentence or
+    two. ``options``: named wishes, such as {"target_language": "German"} or {"words": "30"}.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    engine: EngineName = "encoder"
+    task: TaskName | Literal[""] = ""
+    prompt: str = ""
+    inputs: tuple[str, ...] = ()
+    instruction: str = ""
+    options: dict[str, str] = {}
+
+
+class FieldSetting(Direction):
+    """A direction, and which engine and model serve the field. ``revision``: as of ``encoder_revision``. "auto" chooses
+    the engine by the task kind; an encoder without a model of its own is the one of the setting ``encoder``, a causal
+    model that of ``writer``, a remote one that of ``remote_model``."""
+
+    engine: EngineName | Literal["auto"] = "auto"
     model: str = ""
     revision: str = ""
 
     @model_validator(mode="after")
     def _has_a_model(self) -> Self:
-        if self.engine != "encoder" and self.model in {"", "starter"}:
+        if self.engine not in _OWN_STARTER and self.model in {"", "starter"}:
             raise ValueError(f"the engine {self.engine} needs a model: a Hugging Face id or a folder")
         if self.revision and not self.model:
             raise ValueError("a revision needs the model that it is of")
@@ -74,8 +95,18 @@ class Settings(BaseSettings):
 
     encoder: str = Field("starter", description='encoder model: "starter", a Hugging Face id, or a folder')
     encoder_revision: str = Field("", description="commit or tag of the Hugging Face id; empty: what is in the cache")
-    fields: dict[str, FieldEngine] = Field(
-        {}, description='engine and model of single fields by name, "*" for all others; JSON, or tables in the file'
+    writer: str = Field("starter", description='causal model that writes: "starter", a Hugging Face id, or a folder')
+    writer_revision: str = Field("", description="commit or tag of the Hugging Face id; empty: what is in the cache")
+    remote_url: str = Field(
+        "", description="OpenAI-compatible server of the engine remote, such as http://host:8000/v1"
+    )
+    remote_model: str = Field("", description="name of the model there; empty: the first that it lists")
+    remote_key: SecretStr = Field(SecretStr(""), description="key for it; from the environment, never logged")
+    fields: dict[str, FieldSetting] = Field(
+        {}, description='task, engine and model of single fields, "*" for all others; JSON, or tables in the file'
+    )
+    cache_dir: Annotated[Path, AfterValidator(_absolute)] = Field(
+        Path("~/.cache/labelloop"), description="where starter models lie once they are unpacked; safe to delete"
     )
     device: str = Field("auto", description='"auto", "cpu", "cuda", "cuda:1", "mps"')
     torch_threads: int = Field(0, ge=0, description="CPU threads of a worker; 0: torch's own choice")
@@ -104,7 +135,7 @@ class Settings(BaseSettings):
             raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
         return value.upper()
 
-    @field_validator("public_url", "label_studio_url")
+    @field_validator("public_url", "label_studio_url", "remote_url")
     @classmethod
     def _http_url(cls, value: str) -> str:
         if value and not value.startswith(("http://", "https://")):

@@ -68,6 +68,8 @@ class Field(Word):
     ``regions_of``: names of the span fields whose regions this one relates to each other, or describes one by one.
     ``region_labels``: of these regions, only those with one of these stored labels; none: all.
     ``rest``: the bucket that takes the entries which are in no other (Ranker); "" where these stay in the list.
+    ``options``: (name, value) of what a writer is told beside the text, sorted: "instruction", "target_language",
+    "words", "style", "keywords", ...; ``tasks.writing`` says which each kind knows.
     ``question``: the words that stand with the control (its header, its title), or "".
     ``ordinal``: the labels are steps of a scale, lowest first (Rating, Number).
     ``nested``: Label Studio stores lists of steps, also for a label of one step (Taxonomy, Choices with allowNested).
@@ -91,6 +93,7 @@ class Field(Word):
     regions_of: tuple[str, ...] = ()
     region_labels: tuple[str, ...] = ()
     rest: str = ""
+    options: tuple[tuple[str, str], ...] = ()
 
     @property
     def structured(self) -> bool:
@@ -172,7 +175,10 @@ class Reading(Word):
         return json.dumps(self.model_dump(), ensure_ascii=False, separators=(",", ":"))
 
 
-STRUCTURED = frozenset({"entities", "relations", "extraction", "comparison", "ranking", "remarks"})
+WRITTEN = frozenset({"question_answering", "translation", "summarisation", "dialogue", "generation"})
+"""Task kinds that fill a TextArea with words of their own: an engine writes them."""
+
+STRUCTURED = frozenset({"entities", "relations", "extraction", "comparison", "ranking", "remarks"}) | WRITTEN
 """Task kinds whose rendered input is ``Reading.dump()``: ``Reading.model_validate_json`` reads it."""
 
 
@@ -271,6 +277,7 @@ class Bundle(Word):
                 "regions_of",
                 "region_labels",
                 "rest",
+                "options",
             ):  # than the first digests that were stored
                 if not plan["field"][younger]:
                     del plan["field"][younger]

@@ -98,7 +98,8 @@ def test_how_often_texts_are_read(make_field: MakeField, nli: str) -> None:
 
 
 def test_a_star_stands_for_every_field_that_has_no_own_entry(make_field: MakeField, nli: str, masked: str) -> None:
-    chosen = {"topic": {"engine": "cloze", "model": masked}, "*": {"engine": "crossencoder", "model": nli}, "own": {}}
+    chosen = {"topic": {"engine": "cloze", "model": masked}, "*": {"engine": "crossencoder", "model": nli}}
+    chosen["own"] = {"engine": "encoder"}
     settings = Settings(fields=chosen)
     plans = make_bundle([make_field(list(TEXTS), name) for name in ("topic", "other", "own")], settings).plans
     assert [one.engine for one in plans] == ["cloze", "crossencoder", "encoder"]

@@ -71,6 +71,70 @@ class SpanEngine(Protocol):
         ...
 
 
+class Ask(NamedTuple):
+    """What a writer is asked. ``messages``: (role, content), roles "system", "user" and "assistant". ``begun``: the
+    first words of the reply, which the writer goes on from; they are no part of ``Written.text``.
+
+    Contents are plain text: what looks like a special token in them is read as the characters that it is.
+    """
+
+    messages: tuple[tuple[str, str], ...]
+    begun: str = ""
+
+
+class Manner(NamedTuple):
+    """How to write. ``max_tokens``: of a reply. ``stop``: strings that end it and are left out. ``schema``: a JSON
+    schema, as JSON, that the reply keeps to; "" for free text. ``samples``: 1 is greedy; more are candidates, the first
+    greedy, the others drawn at ``temperature`` from a seed that depends on the ask alone."""
+
+    max_tokens: int = 128
+    stop: tuple[str, ...] = ()
+    schema: str = ""
+    samples: int = 1
+    temperature: float = 0.7
+
+
+class Written(NamedTuple):
+    """A reply. ``logprob``: mean natural log-probability of its tokens, the one that ends it included, at temperature 1
+    (Murray and Chiang 2018 normalise by length so). ``finished``: it ended by itself or at a stop string."""
+
+    text: str
+    logprob: float
+    tokens: int
+    finished: bool
+
+
+class Writer(Protocol):
+    """An engine that writes."""
+
+    def write(self, asks: Sequence[Ask], manner: Manner) -> list[list[Written]]:
+        """Per ask ``manner.samples`` candidates, equal ones included; no reply depends on other asks.
+
+        Raises:
+            ModelError: an ask and ``max_tokens`` do not fit into the model's context: callers cut texts by ``sizes``
+                and ``room``; nothing is cut silently.
+        """
+        ...
+
+    def sizes(self, asks: Sequence[Ask]) -> list[int]:
+        """Tokens of each ask as the model reads it; of a remote model an upper estimate."""
+        ...
+
+    @property
+    def room(self) -> int:
+        """Most tokens of an ask and its reply together."""
+        ...
+
+
+class Judge(Writer, Protocol):
+    """A writer that also says how likely given replies are."""
+
+    def judge(self, asks: Sequence[Ask], replies: Sequence[Sequence[str]]) -> list[Vectors]:
+        """Per ask (n_replies,) mean log-probability of the tokens of each reply, the one that ends it included. What an
+        ask's replies share is computed once."""
+        ...
+
+
 Loader = Callable[[str, str, Settings], Any]
 ENGINES: dict[str, Loader] = {}
 NAMES: tuple[str, ...] = get_args(EngineName)
@@ -93,7 +157,7 @@ def load(name: str, model: str, revision: str, settings: Settings) -> Any:
     """The engine with its weights in memory; the first call loads them, later ones return the same object.
 
     What it can do is one of the protocols above: ``encoder`` is a ContextEngine, ``crossencoder`` and ``cloze`` are
-    Rankers, ``gliner`` is a SpanEngine.
+    Rankers, ``gliner`` is a SpanEngine, ``causal`` is a Ranker and a Judge, ``remote`` is a Ranker and a Writer.
 
     Args:
         name: one of ``NAMES``.

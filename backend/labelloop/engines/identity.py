@@ -17,7 +17,7 @@ _SAMPLES = 16
 _PIECE = _SMALL // _SAMPLES
 
 
-def identify(model: str, revision: str = "") -> str:
+def identify(model: str, revision: str = "", engine: str = "encoder", settings: Settings | None = None) -> str:
     """The revision of ``model``.
 
     The starter: its package and version. A folder: "sha256:" and 16 hex over its files' names, sizes and contents (of
@@ -28,12 +28,17 @@ def identify(model: str, revision: str = "") -> str:
     Args:
         model: "starter", a folder, or a Hugging Face id.
         revision: commit, branch or tag of a Hugging Face id; "" is the copy in the cache, else the main branch.
+        engine: whose model it is; each has its own starter. A remote one is known by its server and its name there.
+        settings: where the server of a remote model stands.
 
     Raises:
         ModelError: there is no such model here, and the hub cannot be asked.
     """
+    if engine == "remote":
+        server = settings.remote_url if settings else ""
+        return f"{server} {model}".strip()
     if model == STARTER:
-        return starter.encoder_revision()
+        return starter.causal_revision() if engine == "causal" else starter.encoder_revision()
     folder = Path(model).expanduser()
     if folder.is_dir():
         return _hash_folder(folder)
@@ -50,12 +55,16 @@ def pin(settings: Settings) -> Settings:
     """The settings with the commits of their models, where these are Hugging Face ids: asked once, before the web
     process starts, as the hub may take longer to answer than Label Studio waits for /setup. Raises as ``identify``."""
     fields = {
-        name: its.model_copy(update={"revision": identify(its.model, its.revision)}) if _on_a_hub(its.model) else its
+        name: its.model_copy(update={"revision": identify(its.model, its.revision)})
+        if its.engine != "remote" and _on_a_hub(its.model)
+        else its
         for name, its in settings.fields.items()
     }
     pinned: dict[str, object] = {"fields": fields}
     if _on_a_hub(settings.encoder):
         pinned["encoder_revision"] = identify(settings.encoder, settings.encoder_revision)
+    if _on_a_hub(settings.writer):
+        pinned["writer_revision"] = identify(settings.writer, settings.writer_revision, "causal")
     return settings.model_copy(update=pinned)
 
 

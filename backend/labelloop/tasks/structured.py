@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from labelloop.engines import load
 from labelloop.prompting import Prompt, PromptFile, load_file, unchanged
@@ -31,7 +31,7 @@ class Kind:
 
     ``answer(plan, readings, engine, prompt)``: one Answer per reading, none of which is empty; no answer depends on the
     other readings. ``on_spans``: it needs the regions of ``field.regions_of``, which then are in ``reading.given``.
-    ``warm(plan, engine, prompt)``: computes what the first answer would wait for. ``engines``: those that serve it.
+    ``warm(plan, engine, prompt)``: computes what the first answer would wait for.
     """
 
     prompt: str
@@ -39,23 +39,32 @@ class Kind:
     answer: Callable[[FieldPlan, Sequence[Reading], Any, Any], list[Answer]]
     on_spans: bool = False
     warm: Callable[[FieldPlan, Any, Any], None] = lambda plan, engine, prompt: None
-    engines: tuple[EngineName, ...] = ("encoder",)
 
 
-KINDS: dict[str, Kind] = {
-    "entities": Kind(entities.PROMPT, EntityPrompt, entities.answer, warm=entities.warm, engines=("encoder", "gliner")),
-    "extraction": Kind(extraction.PROMPT, extraction_prompt.Prompt, extraction.answer),
-    "comparison": Kind(qualities.PROMPT, qualities.Prompt, comparison.answer),
-    "ranking": Kind(qualities.PROMPT, qualities.Prompt, ranking.answer),
-    "relations": Kind(relations.PROMPT, RelationPrompt, relations.answer, on_spans=True, warm=relations.warm),
-    "remarks": Kind(remarks.PROMPT, Prompt, remarks.answer, on_spans=True, warm=remarks.warm),
+_entities = Kind(entities.PROMPT, EntityPrompt, entities.answer, warm=entities.warm)
+KINDS: dict[tuple[str, EngineName], Kind] = {
+    ("entities", "encoder"): _entities,
+    ("entities", "gliner"): _entities,
+    ("extraction", "encoder"): Kind(extraction.PROMPT, extraction_prompt.Prompt, extraction.answer),
+    ("comparison", "encoder"): Kind(qualities.PROMPT, qualities.Prompt, comparison.answer),
+    ("ranking", "encoder"): Kind(qualities.PROMPT, qualities.Prompt, ranking.answer),
+    ("relations", "encoder"): Kind(
+        relations.PROMPT, RelationPrompt, relations.answer, on_spans=True, warm=relations.warm
+    ),
+    ("remarks", "encoder"): Kind(remarks.PROMPT, Prompt, remarks.answer, on_spans=True, warm=remarks.warm),
 }
+"""By task kind and engine; of the engines that serve a kind, "auto" takes the first."""
 
 
-def prompt_of(kind: str, settings: Settings) -> PromptFile:
-    """The prompt that new plans of a kind use. Raises SettingsError as ``load_file``."""
-    model: type[PromptFile] = KINDS[kind].file
-    return load_file(KINDS[kind].prompt, settings.prompts_dir, model)
+def kind_of(plan: FieldPlan) -> Kind:
+    return KINDS[plan.field.kind, cast(EngineName, plan.engine)]
+
+
+def prompt_of(kind: str, engine: EngineName, settings: Settings, name: str = "") -> PromptFile:
+    """The prompt that new plans of a kind use: ``name``, else the kind's own. Raises SettingsError as ``load_file``."""
+    its = KINDS[kind, engine]
+    model: type[PromptFile] = its.file
+    return load_file(name or its.prompt, settings.prompts_dir, model)
 
 
 def answer(
@@ -70,7 +79,7 @@ def answer(
     needed: list[dict[str, Answer]] = [{} for _ in rendered]
     for on_spans in (False, True):
         for name, plan in plans.items():
-            if KINDS[plan.field.kind].on_spans != on_spans:
+            if kind_of(plan).on_spans != on_spans:
                 continue
             asked: list[tuple[int, Reading]] = []
             for index, item in enumerate(rendered):
@@ -116,7 +125,7 @@ def _answers(plan: FieldPlan, readings: Sequence[Reading], settings: Settings) -
     if not read:
         return [nothing for _ in readings]
     engine = load(plan.engine, plan.model, plan.revision, settings)
-    found = iter(KINDS[plan.field.kind].answer(plan, read, engine, _prompt(plan, settings)))
+    found = iter(kind_of(plan).answer(plan, read, engine, _prompt(plan, settings)))
     return [nothing if reading.empty else next(found) for reading in readings]
 
 
@@ -125,9 +134,9 @@ def warm(bundle: Bundle, settings: Settings) -> None:
     for plan in bundle.plans:
         if plan.field.structured:
             engine = load(plan.engine, plan.model, plan.revision, settings)
-            KINDS[plan.field.kind].warm(plan, engine, _prompt(plan, settings))
+            kind_of(plan).warm(plan, engine, _prompt(plan, settings))
 
 
 def _prompt(plan: FieldPlan, settings: Settings) -> PromptFile:
-    model: type[PromptFile] = KINDS[plan.field.kind].file
+    model: type[PromptFile] = kind_of(plan).file
     return unchanged(load_file(plan.prompt, settings.prompts_dir, model), plan.prompt_hash)
