@@ -19,6 +19,7 @@ from labelloop.tasks import (
     relations,
     remarks,
     summarisation,
+    translation,
 )
 from labelloop.tasks.classification import EMPTY
 from labelloop.tasks.entity_prompt import EntityPrompt
@@ -46,6 +47,7 @@ class Kind:
 
 _WRITTEN: dict[str, tuple[str, type[WritingPrompt], Craft]] = {
     "summarisation": (summarisation.PROMPT, summarisation.Prompt, summarisation.CRAFT),
+    "translation": (translation.PROMPT, translation.Prompt, translation.CRAFT),
 }
 _WRITERS: tuple[EngineName, ...] = ("causal", "remote")
 

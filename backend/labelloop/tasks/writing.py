@@ -42,23 +42,24 @@ class Unwritable(Exception):
 class Craft:
     """What a written kind knows.
 
-    ``tell(job, prompt)``: the values that it adds to the common ones; raises Unwritable. ``suits(demonstration, job)``:
-    whether it may be shown before the job. ``clean(text, job, prompt)``, ``fault(text, job, prompt)``: what of a reply
+    ``settle(job, prompt)``: the job with what is decided once for all its windows; ``tell(job, prompt)``: the values that it adds to the common ones. Both raise Unwritable. ``shows(job, prompt)``:
+    demonstrations that suit the job. ``clean(text, job, prompt)``, ``fault(text, job, prompt)``: what of a reply
     counts, and why it is worthless ("" where it is not). ``nearness(one, other)``: in [0, 1], how well one text serves
     where the other is right; consensus maximises it. ``beside(job, prompt)``: (origin, text) of candidates that no
     model wrote. ``fallback(job, prompt)``: the same, of a text for where no candidate is worth anything. ``merge``:
-    what becomes of the replies of a text's windows. ``place(texts, reading)``: facts for the provenance.
+    what becomes of the replies of a text's windows. ``shape(answer, plan, reading, prompt)``: the answer as it leaves.
     """
 
+    settle: Callable[[Job, Any], Job] = lambda job, prompt: job
     tell: Callable[[Job, Any], Mapping[str, Value]] = lambda job, prompt: {}
-    suits: Callable[[Demonstration, Job], bool] = lambda demonstration, job: True
+    shows: Callable[[Job, Any], Sequence[Demonstration]] = lambda job, prompt: prompt.demonstrations
     clean: Callable[[str, Job, Any], str] = lambda text, job, prompt: replies.clean(text, prompt.lead_ins)
     fault: Callable[[str, Job, Any], str] = lambda text, job, prompt: replies.fault(text)
     nearness: choosing.Nearness = choosing.shared_words
     beside: Callable[[Job, Any], Sequence[tuple[str, str]]] = lambda job, prompt: ()
     fallback: Callable[[Job, Any], tuple[str, str] | None] = lambda job, prompt: None
     merge: Merge = "join"
-    place: Callable[[Field, str, Reading], Mapping[str, Any]] = lambda field, text, reading: {}
+    shape: Callable[[Answer, FieldPlan, Reading, Any], Answer] = lambda answer, plan, reading, prompt: answer
 
 
 @dataclass
@@ -87,7 +88,7 @@ class _Desk:
         return {**job.values, **self.craft.tell(job, self.prompt)}
 
     def ask(self, job: Job) -> choosing.Asked:
-        suiting = [one for one in self.prompt.demonstrations if self.craft.suits(one, job)][: self.prompt.shown]
+        suiting = self.craft.shows(job, self.prompt)[: self.prompt.shown]
         shown = [(self.values(one.job), one.reply) for one in suiting]
         return ask(self.prompt, self.values(job), shown)
 
@@ -113,7 +114,7 @@ def answer(
     desk = _Desk(craft, writer, prompt)
     works = [_Work(job_of(plan.field, reading)) for reading in readings]
     for work in works:
-        _divide(desk, work, work.job)
+        _begin(desk, work)
     for round_ in range(MOST_ROUNDS):
         open_ = [work for work in works if work.parts and not work.reason]
         if not open_:
@@ -127,7 +128,16 @@ def answer(
 def job_of(field: Field, reading: Reading) -> Job:
     """What is to be written for the field of an item that reads so."""
     passages = tuple((passage.name, passage.text) for passage in reading.passages)
-    return Job(passages, reading.query, field.question, field.options)
+    return Job(passages, reading.query, field.question, field.options, field.name)
+
+
+def _begin(desk: _Desk, work: _Work) -> None:
+    try:
+        work.job = desk.craft.settle(work.job, desk.prompt)
+    except Unwritable as error:
+        work.reason = str(error)
+        return
+    _divide(desk, work, work.job)
 
 
 def _divide(desk: _Desk, work: _Work, job: Job) -> None:
@@ -148,13 +158,13 @@ def _divide(desk: _Desk, work: _Work, job: Job) -> None:
     room = desk.writer.room - without - most
     if desk.prompt.window:
         room = min(room, desk.prompt.window)
-    if whole - without <= room:
+    if whole - without <= room and desk.prompt.by == "text":
         work.parts = [("", job)]
         return
     if room < LEAST_ROOM:
         work.reason = "What stands beside the text leaves no room for it in the model."
         return
-    places = windows.cut(text, room, desk.measure)
+    places = windows.cut(text, room, desk.measure, desk.prompt.by)
     before = 0
     for start, end in places:
         piece = text[start:end]
@@ -163,8 +173,8 @@ def _divide(desk: _Desk, work: _Work, job: Job) -> None:
             start += len(piece) - len(piece.lstrip())
             work.parts.append((text[before:start], replace_passage(job, longest, name, inner)))
             before = start + len(inner)
-    work.facts["windows"] = max(len(work.parts), work.facts.get("windows", 1))
-    work.facts["merged"] = _TOLD[desk.craft.merge]
+    if len(work.parts) > 1:
+        work.facts |= {"windows": max(len(work.parts), work.facts.get("windows", 1)), "merged": _TOLD[desk.craft.merge]}
     if desk.craft.merge == "last":
         work.parts = work.parts[-1:]
 
@@ -267,14 +277,15 @@ def _finish(desk: _Desk, plan: FieldPlan, work: _Work, reading: Reading) -> Answ
     if chosen is None:
         reason = work.reason or f"The model wrote nothing of use ({', '.join(sorted(work.faults))})."
         return Answer(field=name, labels=(), score=0.0, reason=reason, provenance=facts)
-    facts |= {"origin": chosen.origin, **desk.craft.place(plan.field, chosen.text, reading)}
+    facts["origin"] = chosen.origin
     score = desk.prompt.constants.fallback
     if chosen.tokens:
         facts["logprob"] = round(chosen.logprob, 4)
         score = chance(chosen.logprob, desk.prompt)
     if not chosen.finished:
         facts["stopped"] = "at its greatest length; the last whole sentence is kept"
-    return Answer(field=name, labels=(), texts=(chosen.text,), score=rounded(score), provenance=facts)
+    found = Answer(field=name, labels=(), texts=(chosen.text,), score=rounded(score), provenance=facts)
+    return desk.craft.shape(found, plan, reading, desk.prompt)
 
 
 def chance(logprob: float, prompt: WritingPrompt) -> float:
