@@ -17,6 +17,7 @@ from labelloop.engines.batching import CPU_BUDGET, GPU_BUDGET, batches, parts
 from labelloop.engines.chat import Chat
 from labelloop.engines.continuation import Continuations
 from labelloop.engines.decoding import Decoder, replies
+from labelloop.engines.grammar import Grammars
 from labelloop.engines.prefix import LEAST, Ids, Prefixes, common
 from labelloop.engines.trees import Tree, grow
 from labelloop.errors import ModelError
@@ -47,6 +48,7 @@ class Causal:
         self._decoder = Decoder(model, self._chat, self._prefixes, self._chat.end if pad is None else pad)
         self._asking = threading.Lock()
         self._vocabulary = model.get_output_embeddings().weight.shape[0]
+        self._grammars = Grammars(tokenizer, self._chat, self._vocabulary)
         self._nodes = max(64, _LOGITS // self._vocabulary)
         self._continuations = Continuations(tokenizer, self._chat, reach, self._nodes)
         self.token_counts = self._continuations.token_counts
@@ -85,8 +87,8 @@ class Causal:
                 trees.append(grow([((), reply) for reply in part]))
                 owners.append(index)
         found: list[list[float]] = [[] for _ in asks]
-        for owner, its in zip(owners, self._read(read[0][:shared], rows, trees), strict=True):
-            found[owner] += [float(one.mean(dtype=np.float64)) for one in its]
+        for owner, values in zip(owners, self._read(read[0][:shared], rows, trees), strict=True):
+            found[owner] += [float(one.mean(dtype=np.float64)) for one in values]
         return [np.array(one, np.float32) for one in found]
 
     @property
@@ -113,7 +115,8 @@ class Causal:
         self._check(max(map(len, read)), manner.max_tokens)
         shared = self._shared(asks, read)
         prefix = read[0][:shared]
-        each = [replies(ask, manner, None) for ask in asks]
+        guides = self._grammars.guides(manner.schema) if manner.schema else None
+        each = [replies(ask, manner, guides) for ask in asks]
         for batch in self._batches([len(ids) - shared for ids in read], shared + manner.max_tokens, 1, manner.samples):
             with self._asking:
                 rows = [read[index][shared:] for index in batch]
