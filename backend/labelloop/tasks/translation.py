@@ -40,7 +40,8 @@ class Prompt(WritingPrompt):
 
 def settle(job: Job, prompt: Prompt) -> Job:
     """The job with both languages as options: by its options; else by what the field is called and asks for ("German
-    translation", "from French into Spanish"); else the source by what the text is in, and English where that is another.
+    translation", "from French into Spanish"); else the source by what the text is in, and English where that is
+    another.
 
     Raises:
         Unwritable: nothing says into which language.
