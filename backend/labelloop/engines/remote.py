@@ -84,6 +84,11 @@ class Remote:
         dialect = self._dialect
         return self._each(lambda ask: remote_write.write(dialect, ask, manner), asks)
 
+    def close(self) -> None:
+        """Ends its threads and connections; an engine that is to serve on is never closed."""
+        self._pool.shutdown(cancel_futures=True)
+        self._client.close()
+
     def sizes(self, asks: Sequence[Ask]) -> list[int]:
         """Tokens of each ask, at most: ``remote_text`` estimates them."""
         return [size(ask) for ask in asks]

@@ -74,6 +74,9 @@ class Client:
     def __repr__(self) -> str:
         return f"Client({self.url!r})"
 
+    def close(self) -> None:
+        self._http.close()
+
     def get(self, path: str) -> Any:
         """The JSON at ``path``. Raises as ``post``."""
         return self._send("GET", path, None)
