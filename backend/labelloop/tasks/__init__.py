@@ -146,7 +146,8 @@ def calibrate(bundle: Bundle, sample: Sequence[Mapping[str, str]], settings: Set
 
 def readings(bundle: Bundle) -> float:
     """About how often the bundle's engines read each of an item's texts, for who plans how many to ask at once."""
-    each = [1 if one.engine in _READS_ONCE else max(1, len(one.field.labels)) for one in bundle.plans]
+    once = _READS_ONCE | {"remote"}  # a server does, for as many labels as there are letters
+    each = [1 if one.engine in once else max(1, len(one.field.labels)) for one in bundle.plans]
     return sum(each) / max(1, len(each))
 
 
