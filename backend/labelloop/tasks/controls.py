@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from labelloop.tasks import formats
-from labelloop.tasks.sentences import UNSPACED, sentences, stem, tokens
-from labelloop.tasks.styles import Language, Style, speaks, styled
+from labelloop.tasks import formats, languages
+from labelloop.tasks.languages import Languages
+from labelloop.tasks.sentences import UNSPACED, sentences, tokens
+from labelloop.tasks.styles import Style, styled
 
 NAMES = ("words", "sentences", "style", "keywords", "avoid", "language", "format", "samples")
 MOST_SAMPLES = 16
@@ -129,11 +130,9 @@ def occurs(phrase: str, text: str) -> bool:
     return bool(size) and any(found[start : start + size] == wanted for start in range(len(found) - size + 1))
 
 
-def fulfilment(
-    text: str, controls: Controls, styles: Mapping[str, Style], languages: Mapping[str, Language]
-) -> dict[str, float]:
-    """By control that can be measured, in [0, 1]; a language that nothing is known of, and code in another language
-    than Python, are not among them."""
+def fulfilment(text: str, controls: Controls, styles: Mapping[str, Style], known: Languages) -> dict[str, float]:
+    """By control that can be measured, in [0, 1]; a language that is not known, and code in another language than
+    Python, are not among them. 0.5 for a text that is too short to tell its language."""
     found: dict[str, float] = {}
     if controls.words:
         found["words"] = controls.words.fulfilment(count_words(text))
@@ -145,8 +144,9 @@ def fulfilment(
         found["keywords"] = sum(occurs(one, text) for one in controls.keywords) / len(controls.keywords)
     if controls.avoid:
         found["avoid"] = 1 - sum(occurs(one, text) for one in controls.avoid) / len(controls.avoid)
-    if controls.language in languages:
-        found["language"] = speaks(text, controls.language, languages)
+    if code := languages.code_of(controls.language, known):
+        guess = languages.guess(text, known)
+        found["language"] = float(guess == code) if guess else 0.5
     if controls.format and (measured := formats.fulfilment(text, controls.format)) is not None:
         found["format"] = measured
     return {name: round(value, 4) for name, value in found.items()}
@@ -212,6 +212,11 @@ def missing(text: str, controls: Controls) -> list[str]:
     return [one for one in controls.keywords if not occurs(one, text)]
 
 
-def same_form(one: str, other: str) -> bool:
-    """Whether two words are forms of one."""
-    return stem(one.lower()) == stem(other.lower())
+def listed(words: Sequence[str]) -> str:
+    """The words as the beginning of a sentence.
+
+    >>> listed(["storm", "umbrella"])
+    'Storm and umbrella'
+    """
+    said = " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    return said[:1].upper() + said[1:]

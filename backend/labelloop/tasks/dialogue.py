@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field as Key
 
 from labelloop.tasks import replies
 from labelloop.tasks.metrics import overlap_f1
 from labelloop.tasks.turns import Turn, is_dialogue, next_speaker, one_turn, read
-from labelloop.tasks.writing import Craft, job_of
+from labelloop.tasks.writing import Craft, job_of, replace_text
 from labelloop.tasks.writing_prompt import Job, WritingPrompt
 from labelloop.templating import Value
-from labelloop.words import Field, Reading
+from labelloop.words import Answer, FieldPlan, Reading
 
 PROMPT = "dialogue/v1"
 SAYS_AGAIN = "says again what was said"
@@ -70,10 +70,20 @@ def fault(text: str, job: Job, prompt: Prompt) -> str:
     return ""
 
 
-def place(field: Field, text: str, reading: Reading) -> Mapping[str, Any]:
-    turns, _ = turns_of(job := job_of(field, reading))
+def shape(answer: Answer, plan: FieldPlan, reading: Reading, prompt: Prompt) -> Answer:
+    """The answer with who speaks, and why."""
+    turns, _ = turns_of(job := job_of(plan.field, reading))
     speaker, why = speaks(job, turns)
-    return {"speaker": speaker, "speaker_by": why, "turns": len(turns)}
+    facts = {**answer.provenance, "speaker": speaker, "speaker_by": why, "turns": len(turns)}
+    return answer.model_copy(update={"provenance": facts})
 
 
-CRAFT = Craft(tell=tell, clean=clean, fault=fault, merge="last", place=place)
+def bare(job: Job) -> Job:
+    """The job before anything was said: what fits there, fits everywhere."""
+    turns, _ = turns_of(job)
+    speaker, _ = speaks(job, turns)
+    said = f"{turns[-1].speaker}: ..." if turns and turns[-1].speaker else "..."
+    return replace_text(job, said)._replace(options=tuple(sorted({**dict(job.options), "speaker": speaker}.items())))
+
+
+CRAFT = Craft(tell=tell, clean=clean, fault=fault, merge="last", shape=shape, bare=bare)

@@ -11,9 +11,11 @@ from labelloop.prompting import Prompt, PromptFile, load_file, unchanged
 from labelloop.settings import EngineName, Settings
 from labelloop.tasks import (
     comparison,
+    dialogue,
     entities,
     extraction,
     extraction_prompt,
+    generation,
     qualities,
     ranking,
     relations,
@@ -45,6 +47,8 @@ class Kind:
 
 
 _WRITTEN: dict[str, tuple[str, type[WritingPrompt], Craft]] = {
+    "dialogue": (dialogue.PROMPT, dialogue.Prompt, dialogue.CRAFT),
+    "generation": (generation.PROMPT, generation.Prompt, generation.CRAFT),
     "summarisation": (summarisation.PROMPT, summarisation.Prompt, summarisation.CRAFT),
 }
 _WRITERS: tuple[EngineName, ...] = ("causal", "remote")

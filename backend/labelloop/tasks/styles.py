@@ -1,9 +1,8 @@
-"""Styles and languages of a text, measured by its words: what a style has, what it never has, how long it is."""
+"""Styles of a text, measured by its words: what a style has, what it never has, how long words and sentences are."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Self
 
@@ -40,14 +39,6 @@ class Style(Strict):
         return self
 
 
-class Language(Strict):
-    """``words``: its most frequent words, lower case. ``letters``: for a script of its own, the characters that are in
-    it, as the inside of a regular expression's class."""
-
-    words: str = ""
-    letters: str = ""
-
-
 @lru_cache(maxsize=512)
 def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
     parts = (one[1:] if one.startswith("~") else rf"(?<!\w){re.escape(one)}(?!\w)" for one in words)
@@ -72,29 +63,3 @@ def styled(text: str, style: Style) -> float:
         low, high = style.letters
         parts.append(min(1.0, mean / low if mean < low else high / mean if mean > high else 1.0))
     return sum(parts) / len(parts)
-
-
-def speaks(text: str, name: str, languages: Mapping[str, Language]) -> float:
-    """How sure the text is in the language, in [0, 1]: by its script, and where languages share one, by its share of all
-    frequent words that occur. 0.5 where no word tells."""
-    letters = [one for one in text if one.isalpha()]
-    if not letters:
-        return 0.0
-    wanted = languages[name]
-    if wanted.letters:
-        inside = re.compile(f"[{wanted.letters}]")
-        share = sum(inside.match(one) is not None for one in letters) / len(letters)
-        if share < 0.5 or not wanted.words:
-            return share
-    elif sum(one.isascii() or "À" <= one <= "ɏ" for one in letters) < 0.7 * len(letters):
-        return 0.0
-    words = [token.low for token in tokens(text) if token.is_word]
-    counts = {
-        key: sum(word in frozenset(one.words.split()) for word in words)
-        for key, one in languages.items()
-        if one.words and one.letters == wanted.letters
-    }
-    most = max(counts.values())
-    if most == 0:
-        return 0.5
-    return 1.0 if counts[name] == most else counts[name] / most * 0.5

@@ -42,12 +42,12 @@ class Unwritable(Exception):
 class Craft:
     """What a written kind knows.
 
-    ``tell(job, prompt)``: the values that it adds to the common ones; raises Unwritable. ``suits(demonstration, job)``:
-    whether it may be shown before the job. ``clean(text, job, prompt)``, ``fault(text, job, prompt)``: what of a reply
+    ``tell(job, prompt)``: the values that it adds to the common ones; raises Unwritable. ``shows(job, prompt)``:
+    demonstrations that suit the job. ``clean(text, job, prompt)``, ``fault(text, job, prompt)``: what of a reply
     counts, and why it is worthless ("" where it is not). ``nearness(one, other)``: in [0, 1], how well one text serves
     where the other is right; consensus maximises it. ``beside(job, prompt)``: (origin, text) of candidates that no
     model wrote. ``fallback(job, prompt)``: the same, of a text for where no candidate is worth anything. ``merge``:
-    what becomes of the replies of a text's windows. ``place(texts, reading)``: facts for the provenance.
+    what becomes of the replies of a text's windows. ``shape(answer, plan, reading, prompt)``: the answer as it leaves.
 
     ``manner(job, prompt, manner)``: the manner of the first replies to a job. ``repair(text, job, prompt)``: a worthy
     text made better, and what was done to it. ``worth(text, job, prompt)``: in [0, 1], how far a text does what is
@@ -58,14 +58,14 @@ class Craft:
     """
 
     tell: Callable[[Job, Any], Mapping[str, Value]] = lambda job, prompt: {}
-    suits: Callable[[Demonstration, Job], bool] = lambda demonstration, job: True
+    shows: Callable[[Job, Any], Sequence[Demonstration]] = lambda job, prompt: prompt.demonstrations
     clean: Callable[[str, Job, Any], str] = lambda text, job, prompt: replies.clean(text, prompt.lead_ins)
     fault: Callable[[str, Job, Any], str] = lambda text, job, prompt: replies.fault(text)
     nearness: choosing.Nearness = choosing.shared_words
     beside: Callable[[Job, Any], Sequence[tuple[str, str]]] = lambda job, prompt: ()
     fallback: Callable[[Job, Any], tuple[str, str] | None] = lambda job, prompt: None
     merge: Merge = "join"
-    place: Callable[[Field, str, Reading], Mapping[str, Any]] = lambda field, text, reading: {}
+    shape: Callable[[Answer, FieldPlan, Reading, Any], Answer] = lambda answer, plan, reading, prompt: answer
     manner: Callable[[Job, Any, Manner], Manner] = lambda job, prompt, manner: manner
     repair: Callable[[str, Job, Any], tuple[str, tuple[str, ...]]] = lambda text, job, prompt: (text, ())
     worth: Callable[[str, Job, Any], float] = lambda text, job, prompt: 1.0
@@ -100,7 +100,7 @@ class _Desk:
         return {**job.values, **self.craft.tell(job, self.prompt)}
 
     def ask(self, job: Job) -> choosing.Asked:
-        suiting = [one for one in self.prompt.demonstrations if self.craft.suits(one, job)][: self.prompt.shown]
+        suiting = self.craft.shows(job, self.prompt)[: self.prompt.shown]
         shown = [(self.values(one.job), one.reply) for one in suiting]
         return ask(self.prompt, self.values(job), shown)
 
@@ -146,7 +146,7 @@ def answer(
 def job_of(field: Field, reading: Reading) -> Job:
     """What is to be written for the field of an item that reads so."""
     passages = tuple((passage.name, passage.text) for passage in reading.passages)
-    return Job(passages, reading.query, field.question, field.options)
+    return Job(passages, reading.query, field.question, field.options, field.name)
 
 
 def _divide(desk: _Desk, work: _Work, job: Job) -> None:
@@ -323,7 +323,7 @@ def _finish(desk: _Desk, plan: FieldPlan, work: _Work, reading: Reading) -> Answ
     if chosen is None:
         reason = work.reason or f"The model wrote nothing of use ({', '.join(sorted(work.faults))})."
         return Answer(field=name, labels=(), score=0.0, reason=reason, provenance=facts)
-    facts |= {"origin": chosen.origin, **desk.craft.place(plan.field, chosen.text, reading)}
+    facts["origin"] = chosen.origin
     score = desk.prompt.constants.fallback
     if chosen.tokens:
         facts["logprob"] = round(chosen.logprob, 4)
@@ -332,7 +332,9 @@ def _finish(desk: _Desk, plan: FieldPlan, work: _Work, reading: Reading) -> Answ
         facts["repaired"] = list(chosen.repairs)
     if not chosen.finished:
         facts["stopped"] = "at its greatest length; the last whole sentence is kept"
-    return Answer(field=name, labels=(), texts=(chosen.text, *chosen.more), score=rounded(score), provenance=facts)
+    texts = (chosen.text, *chosen.more)
+    found = Answer(field=name, labels=(), texts=texts, score=rounded(score), provenance=facts)
+    return desk.craft.shape(found, plan, reading, desk.prompt)
 
 
 def chance(logprob: float, prompt: WritingPrompt) -> float:

@@ -23,13 +23,14 @@ Values = Mapping[str, Value]
 class Job(NamedTuple):
     """What is to be written about: an item as templates see it, before its kind adds values of its own.
 
-    ``passages``: (name, text) in order. ``options``: as ``Field.options``.
+    ``passages``: (name, text) in order. ``options``: as ``Field.options``. ``name``: the field's.
     """
 
     passages: tuple[tuple[str, str], ...]
     query: str = ""
     question: str = ""
     options: tuple[tuple[str, str], ...] = ()
+    name: str = ""
 
     @property
     def text(self) -> str:
@@ -144,6 +145,8 @@ def ask(prompt: WritingPrompt, values: Values, shown: Sequence[tuple[Values, str
     if system := fill(prompt.system, values):
         turns.append(("system", system))
     for its, reply in shown:
-        turns += [("user", fill(prompt.user, its)), ("assistant", f"{fill(prompt.begin, its)} {reply}".strip())]
+        begun = fill(prompt.begin, its)
+        space = " " if begun and reply[0].isalnum() else ""  # but "def f(x)" goes on with ":"
+        turns += [("user", fill(prompt.user, its)), ("assistant", begun + space + reply)]
     turns.append(("user", fill(prompt.user, values)))
     return Ask(tuple(turns), fill(prompt.begin, values))
