@@ -45,8 +45,8 @@ def english(text: str) -> bool:
 
 
 def dialogue(item: dict, reply: str) -> float:
-    """A label: whether it is the gold one. A turn: in English, of one speaker, at most 60 words, saying one of the words
-    that an answer has, and not what was said already."""
+    """A label: whether it is the gold one. A turn: in English, of one speaker, at most 60 words, saying one of
+    the words that an answer has, and not what was said already."""
     if item["form"] == "label":
         return float(reply.strip().lower() == item["gold"].lower())
     text = reply.strip()
@@ -107,7 +107,7 @@ def commonsense(item: dict, reply: str) -> float:
 
 
 def control(item: dict, reply: str) -> float:
-    """0 for a text that says nothing of the topic or copies the instruction; else the share of the options that hold."""
+    """0 for a text that says nothing of the topic or copies the instruction; else the share of options that hold."""
     text = reply.strip()
     if not says(text, item["about"]) or words(text) == words(item["instruction"]) or text == item.get("text"):
         return 0.0

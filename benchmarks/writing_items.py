@@ -1,4 +1,4 @@
-"""Dialogue, code, commonsense and control on items written for this project, beside generate-and-parse and a trivial way.
+"""Dialogue, code, commonsense and control on items written for this project, beside generate-and-parse.
 
 Run:  PYTHONPATH=backend python benchmarks/writing_items.py [kind ...] [--writer MODEL]
 Reads benchmarks/items/*.jsonl; writes benchmarks/results/writing_items.{json,md}.
@@ -27,7 +27,7 @@ from labelloop.tasks.writing_prompt import Job
 from labelloop.words import Answer, Field, Label, Passage, Reading
 
 sys.path.insert(0, str(Path(__file__).parent))
-from item_checks import CHECKS, bare_code  # noqa: E402
+from item_checks import CHECKS, bare_code
 
 ITEMS, RESULTS = Path(__file__).parent / "items", Path(__file__).parent / "results"
 KINDS = ("dialogue", "code", "commonsense", "control")
@@ -220,8 +220,8 @@ def write(report: dict, name: str = "writing_items") -> str:
         f"{at['date']}, {at['machine']}, writer {at['writer']}, {at['prompts']}; choices by {at['choices']}.",
         "",
         "The score of an item is 0 or 1 (control: the share of its options that hold), by `benchmarks/item_checks.py`,",
-        "which shares no code with the product. Generate-and-parse: the same model, one chat instruction, greedy. Trivial:",
-        "the first option, the last turn, a stub that returns None, the instruction copied. Intervals are 95 %, by",
+        "which shares no code with the product. Generate-and-parse: the same model, one chat instruction, greedy.",
+        "Trivial: the first option, the last turn, a stub that returns None, the instruction copied. Intervals are 95 %, by",
         f"bootstrap over items ({SAMPLES} samples); the margin is ours minus theirs, on the same items.",
         "",
         "| items | system | score | interval | our margin | interval | items/s | valid |",
@@ -237,8 +237,8 @@ def write(report: dict, name: str = "writing_items") -> str:
             speed = row["items_per_second"]
             speed = "" if speed is None or system == "trivial" else f"{speed:.2f}"
             lines.append(
-                f"| {kind} ({row['items']}) | {system.replace('_', '-')} | {row['score']:.3f} | [{low:.3f}, {high:.3f}] "
-                f"| {told} | {around} | {speed} | {row['valid']:.2f} |"
+                f"| {kind} ({row['items']}) | {system.replace('_', '-')} | {row['score']:.3f} "
+                f"| [{low:.3f}, {high:.3f}] | {told} | {around} | {speed} | {row['valid']:.2f} |"
             )
     text = "\n".join(lines) + "\n"
     (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")

@@ -57,10 +57,7 @@ def guess(text: str, known: Languages) -> str:
     scripts = Counter(script for character in text if (script := _script(character)))
     if not scripts:
         return ""
-    if scripts.keys() & _JAPANESE:
-        script = "HIRAGANA"
-    else:
-        script = scripts.most_common(1)[0][0]
+    script = "HIRAGANA" if scripts.keys() & _JAPANESE else scripts.most_common(1)[0][0]
     fitting = {code: language for code, language in known.items() if language.script == script}
     if len(fitting) == 1:
         return next(iter(fitting))
