@@ -55,28 +55,41 @@ class Chat:
         Raises:
             ModelError: the model's template does not take the order of the messages.
         """
-        return self._read.get(asks, lambda new: [self._encode(ask) for ask in new])
+        return self._read.get(asks, lambda new: [self._read_one(ask) for ask in new])
 
     def plain(self, text: str) -> list[int]:
-        """The tokens of a text. A special token in it is read as its characters: it is torn behind the first one."""
-        read, pieces, at = whole(text), [], 0
-        for found in self._special.finditer(read) if self._special else ():
-            pieces.append(read[at : found.start() + 1])
-            at = found.start() + 1
-        pieces.append(read[at:])
-        return [token for piece in pieces if piece for token in self._ids(piece)]
+        """The tokens of a text, in which special tokens are the characters that they look like."""
+        return self.located(text)[0]
+
+    def located(self, text: str) -> tuple[list[int], list[int]]:
+        """The tokens of a text as ``plain``, and the character behind each. What looks like a special token is torn
+        behind its first character."""
+        read, cuts = whole(text), [0]
+        cuts += [found.start() + 1 for found in self._special.finditer(read)] if self._special else []
+        ids: list[int] = []
+        ends: list[int] = []
+        for start, end in zip(cuts, [*cuts[1:], len(read)], strict=True):
+            if start < end:
+                encoded = self._encode(read[start:end], return_offsets_mapping=True)
+                ids += encoded["input_ids"]
+                ends += [start + right for _, right in encoded["offset_mapping"]]
+        return ids, ends
 
     def text(self, ids: Sequence[int]) -> str:
         """What tokens of a reply say."""
         told: str = self._tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return told
 
-    def _ids(self, text: str) -> list[int]:
+    def _encode(self, text: str, **also: Any) -> Any:
         # verbose=False: the tokenizer would warn of what is longer than the model's context.
-        ids: list[int] = self._tokenizer(text, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
+        return self._tokenizer(text, add_special_tokens=False, truncation=False, verbose=False, **also)
+
+    def _framed(self, text: str) -> list[int]:
+        """Tokens of the template's own text, special ones included."""
+        ids: list[int] = self._encode(text)["input_ids"]
         return ids
 
-    def _encode(self, ask: Ask) -> Read:
+    def _read_one(self, ask: Ask) -> Read:
         pieces = self._frame(tuple(role for role, _ in ask.messages))
         ids: list[int] = []
         fixed = 0
@@ -85,7 +98,7 @@ class Chat:
                 fixed = len(ids) if int(piece) == len(ask.messages) - 1 else fixed
                 ids += self.plain(ask.messages[int(piece)][1])
             elif piece:
-                ids += self._ids(piece)
+                ids += self._framed(piece)
         return Read((*ids, *(self.plain(ask.begun) if ask.begun else ())), fixed)
 
     def _frame(self, roles: tuple[str, ...], behind: str = "") -> list[str]:
@@ -126,5 +139,5 @@ class Chat:
         """The special token that the template puts behind a reply; None where there is none."""
         if not self.has_template:
             return None
-        ids = self._ids(self._frame(("user", "assistant"), "end")[-1])
+        ids = self._framed(self._frame(("user", "assistant"), "end")[-1])
         return ids[0] if ids and ids[0] in self._tokenizer.all_special_ids else None

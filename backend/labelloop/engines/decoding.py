@@ -5,24 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 
 from labelloop.engines import Ask, Manner, Written
 from labelloop.engines.chat import Chat
+from labelloop.engines.grammar import Guide
 from labelloop.engines.prefix import Ids, Prefixes, last
-
-
-class Guide(Protocol):
-    """What a reply may go on with."""
-
-    def allowed(self) -> torch.Tensor:
-        """(vocabulary,) bool."""
-        ...
-
-    def accept(self, token: int) -> None: ...
 
 
 @dataclass
@@ -110,9 +101,7 @@ class Decoder:
         chances = torch.log_softmax(logits, dim=-1)
         for row, reply in enumerate(alive):
             if reply.guide is not None and not reply.ended:
-                allowed = reply.guide.allowed().to(logits.device)
-                logits[row, : len(allowed)].masked_fill_(~allowed, -torch.inf)
-                logits[row, len(allowed) :] = -torch.inf
+                logits[row].masked_fill_(~reply.guide.allowed().to(logits.device), -torch.inf)
         chosen = logits.argmax(dim=-1)
         for row, reply in enumerate(alive):
             if reply.random is not None and not reply.ended:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
+import io
 import logging
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock
@@ -86,7 +88,7 @@ def unpack(gguf: Path, name: str, settings: Settings) -> Path:
     return made
 
 
-@contextmanager
+@contextlib.contextmanager
 def _draft(parent: Path) -> Iterator[Path]:
     made = Path(tempfile.mkdtemp(prefix=".draft-", dir=parent))
     try:
@@ -99,13 +101,17 @@ def _write(gguf: Path, folder: Path) -> None:
     """Dequantized weights in single precision, exactly as the GGUF holds them, and its tokenizer."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging as logging_of_transformers
 
     log.info("unpacking %s (about a minute, once)", gguf.name)
     where = {"gguf_file": gguf.name, "local_files_only": True, "trust_remote_code": False}
-    model = AutoModelForCausalLM.from_pretrained(str(gguf.parent), dtype=torch.float32, **where)
-    for config in (model.config, model.generation_config):
-        if hasattr(config, "quantization_config"):  # it says that the weights are quantized, which they no longer are
-            del config.quantization_config
-    model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(str(gguf.parent), **where).save_pretrained(folder)
+    logging_of_transformers.disable_progress_bar()
+    with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():  # its own progress bar has no switch
+        warnings.simplefilter("ignore")
+        model = AutoModelForCausalLM.from_pretrained(str(gguf.parent), dtype=torch.float32, **where)
+        model.hf_quantizer = None  # it and the config say that the weights are quantized, which they no longer are
+        if hasattr(model.config, "quantization_config"):
+            del model.config.quantization_config
+        model.save_pretrained(folder)
+        AutoTokenizer.from_pretrained(str(gguf.parent), **where).save_pretrained(folder)
     (folder / _DONE).write_text(f"{gguf.name}\n")

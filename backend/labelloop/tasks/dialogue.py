@@ -46,6 +46,16 @@ def speaks(job: Job, turns: list[Turn]) -> tuple[str, str]:
     return next_speaker(turns, job.option("speaker"), words)
 
 
+def settle(job: Job, prompt: Prompt) -> Job:
+    """The job with the next speaker as an option: by the whole dialogue, also where only its last turns are read."""
+    turns, _ = turns_of(job)
+    return _spoken(job, speaks(job, turns)[0])
+
+
+def _spoken(job: Job, speaker: str) -> Job:
+    return job._replace(options=tuple(sorted({**dict(job.options), "speaker": speaker}.items())))
+
+
 def tell(job: Job, prompt: Prompt) -> Mapping[str, Value]:
     turns, context = turns_of(job)
     speaker, _ = speaks(job, turns)
@@ -81,9 +91,8 @@ def shape(answer: Answer, plan: FieldPlan, reading: Reading, prompt: Prompt) -> 
 def bare(job: Job) -> Job:
     """The job before anything was said: what fits there, fits everywhere."""
     turns, _ = turns_of(job)
-    speaker, _ = speaks(job, turns)
     said = f"{turns[-1].speaker}: ..." if turns and turns[-1].speaker else "..."
-    return replace_text(job, said)._replace(options=tuple(sorted({**dict(job.options), "speaker": speaker}.items())))
+    return _spoken(replace_text(job, said), speaks(job, turns)[0])
 
 
-CRAFT = Craft(tell=tell, clean=clean, fault=fault, merge="last", shape=shape, bare=bare)
+CRAFT = Craft(settle=settle, tell=tell, clean=clean, fault=fault, merge="last", shape=shape, bare=bare)

@@ -21,6 +21,7 @@ from labelloop.tasks import (
     relations,
     remarks,
     summarisation,
+    translation,
 )
 from labelloop.tasks.classification import EMPTY
 from labelloop.tasks.entity_prompt import EntityPrompt
@@ -50,6 +51,7 @@ _WRITTEN: dict[str, tuple[str, type[WritingPrompt], Craft]] = {
     "dialogue": (dialogue.PROMPT, dialogue.Prompt, dialogue.CRAFT),
     "generation": (generation.PROMPT, generation.Prompt, generation.CRAFT),
     "summarisation": (summarisation.PROMPT, summarisation.Prompt, summarisation.CRAFT),
+    "translation": (translation.PROMPT, translation.Prompt, translation.CRAFT),
 }
 _WRITERS: tuple[EngineName, ...] = ("causal", "remote")
 

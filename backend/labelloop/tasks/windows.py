@@ -10,16 +10,24 @@ Measure = Callable[[Sequence[str]], list[int]]
 """Texts -> about how many tokens each has."""
 
 
-def cut(text: str, most: int, measure: Measure) -> list[tuple[int, int]]:
+def cut(text: str, most: int, measure: Measure, by: str = "text") -> list[tuple[int, int]]:
     """Windows of at most ``most`` tokens that cover the text, as characters [start, end); as few and as full as whole
     lines allow. A line that is longer is cut between sentences, a longer sentence into halves.
+
+    Args:
+        by: "line" or "sentence" makes a window of each, however short.
 
     Raises:
         ValueError: ``most`` is less than a token.
     """
     if most < 1:
         raise ValueError("a window has at least one token")
-    pieces = _fitting(text, _lines(text), most, measure)
+    lines = _lines(text)
+    if by == "sentence":
+        lines = [inner for start, end in lines for inner in _sentences(text, start, end)]
+    pieces = _fitting(text, lines, most, measure)
+    if by != "text":
+        return [place for place, _ in pieces]
     windows: list[tuple[int, int]] = []
     held = 0
     for (start, end), size in pieces:

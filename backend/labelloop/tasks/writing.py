@@ -30,7 +30,7 @@ _TOLD = {
     "join": "the replies of all windows, put together",
     "again": "the replies of all windows, read again as one text",
     "best": "the likeliest of the windows' replies",
-    "last": "the last window alone was read",
+    "last": "the last lines that fit were read alone",
 }
 
 
@@ -42,7 +42,8 @@ class Unwritable(Exception):
 class Craft:
     """What a written kind knows.
 
-    ``tell(job, prompt)``: the values that it adds to the common ones; raises Unwritable. ``shows(job, prompt)``:
+    ``settle(job, prompt)``: the job with what is decided once for all its windows; ``tell(job, prompt)``: the values
+    that it adds to the common ones. Both raise Unwritable. ``shows(job, prompt)``:
     demonstrations that suit the job. ``clean(text, job, prompt)``, ``fault(text, job, prompt)``: what of a reply
     counts, and why it is worthless ("" where it is not). ``nearness(one, other)``: in [0, 1], how well one text serves
     where the other is right; consensus maximises it. ``beside(job, prompt)``: (origin, text) of candidates that no
@@ -57,6 +58,7 @@ class Craft:
     different texts are wished for.
     """
 
+    settle: Callable[[Job, Any], Job] = lambda job, prompt: job
     tell: Callable[[Job, Any], Mapping[str, Value]] = lambda job, prompt: {}
     shows: Callable[[Job, Any], Sequence[Demonstration]] = lambda job, prompt: prompt.demonstrations
     clean: Callable[[str, Job, Any], str] = lambda text, job, prompt: replies.clean(text, prompt.lead_ins)
@@ -132,7 +134,7 @@ def answer(
     desk = _Desk(craft, writer, prompt)
     works = [_Work(job_of(plan.field, reading)) for reading in readings]
     for work in works:
-        _divide(desk, work, work.job)
+        _begin(desk, work)
     for round_ in range(MOST_ROUNDS):
         open_ = [work for work in works if work.parts and not work.reason]
         if not open_:
@@ -147,6 +149,15 @@ def job_of(field: Field, reading: Reading) -> Job:
     """What is to be written for the field of an item that reads so."""
     passages = tuple((passage.name, passage.text) for passage in reading.passages)
     return Job(passages, reading.query, field.question, field.options, field.name)
+
+
+def _begin(desk: _Desk, work: _Work) -> None:
+    try:
+        work.job = desk.craft.settle(work.job, desk.prompt)
+    except Unwritable as error:
+        work.reason = str(error)
+        return
+    _divide(desk, work, work.job)
 
 
 def _divide(desk: _Desk, work: _Work, job: Job) -> None:
@@ -167,7 +178,7 @@ def _divide(desk: _Desk, work: _Work, job: Job) -> None:
     room = desk.writer.room - without - most
     if desk.prompt.window:
         room = min(room, desk.prompt.window)
-    if whole - without <= room:
+    if whole - without <= room and desk.prompt.by == "text":
         work.parts = [("", job)]
         return
     if room < LEAST_ROOM:
@@ -177,7 +188,7 @@ def _divide(desk: _Desk, work: _Work, job: Job) -> None:
         places = [(windows.tail(text, room, desk.measure), len(text))]
         work.facts["left_out"] = f"the first {places[0][0]} of {len(text)} characters"
     else:
-        places = windows.cut(text, room, desk.measure)
+        places = windows.cut(text, room, desk.measure, desk.prompt.by)
     before = 0
     for start, end in places:
         piece = text[start:end]
@@ -186,8 +197,10 @@ def _divide(desk: _Desk, work: _Work, job: Job) -> None:
             start += len(piece) - len(piece.lstrip())
             work.parts.append((text[before:start], replace_passage(job, longest, name, inner)))
             before = start + len(inner)
-    work.facts["windows"] = max(len(work.parts), work.facts.get("windows", 1))
-    work.facts["merged"] = _TOLD[desk.craft.merge]
+    if len(work.parts) > 1:
+        work.facts["windows"] = max(len(work.parts), work.facts.get("windows", 1))
+    if len(work.parts) > 1 or desk.craft.merge == "last":
+        work.facts["merged"] = _TOLD[desk.craft.merge]
 
 
 def replace_passage(job: Job, place: int, name: str, text: str) -> Job:

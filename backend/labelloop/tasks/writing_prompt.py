@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field as Key
@@ -97,7 +97,8 @@ class WritingPrompt(PromptFile):
     ``system``, ``user``, ``begin``: templates of what is told beforehand, of the ask, and of the reply's beginning,
     which is part of the answer only with ``keep_begin``.
     ``demonstrations``: at most ``shown`` of those that suit an ask are shown before it. ``window``: most tokens of the
-    text that are read at once; 0: as many as the model takes. ``choice``: which of the ``samples`` candidates is taken:
+    text that are read at once; 0: as many as the model takes. ``by``: whether each line or each sentence of it is a
+    window of its own. ``choice``: which of the ``samples`` candidates is taken:
     the "likeliest" per token, that nearest to all others ("consensus": minimum Bayes risk, Eikema and Aziz 2020), or
     that which the text makes likelier than it is without it ("pointed": mutual information, Li et al. 2016; needs an
     engine that judges, elsewhere it is "consensus"). ``lead_ins``: how replies begin that say what they are before they
@@ -115,6 +116,7 @@ class WritingPrompt(PromptFile):
     shown: int = Key(8, ge=0)
     length: Length = Length()
     window: int = Key(0, ge=0)
+    by: Literal["text", "line", "sentence"] = "text"
     stop: Annotated[tuple[Annotated[str, Key(min_length=1)], ...], Key(max_length=4)] = ()
     samples: int = Key(1, ge=1, le=32)
     temperature: float = Key(0.7, gt=0, le=2)
@@ -130,9 +132,6 @@ class WritingPrompt(PromptFile):
             except ValueError as error:
                 raise ValueError(f"{key}: {error}") from None
         return self
-
-
-Tell = Callable[[Job, WritingPrompt], Mapping[str, Value]]
 
 
 def ask(prompt: WritingPrompt, values: Values, shown: Sequence[tuple[Values, str]] = ()) -> Ask:
