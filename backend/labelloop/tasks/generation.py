@@ -110,10 +110,11 @@ def _ends(limits: Range) -> dict[str, Value]:
 
 
 def opening(instruction: str, wanted: str) -> str:
-    """How a reply of code begins: its fence, and the head of the function that the instruction names.
+    """How a reply of code begins: its fence, and the head of the function that the instruction names, up to the bracket
+    that models read as one token with the colon behind it.
 
     >>> opening("Write `add(a, b)`, the sum.", "code:python")
-    '```python\\ndef add(a, b)'
+    '```python\\ndef add(a, b'
     """
     fence = f"```{wanted.removeprefix('code:')}"
     if wanted == formats.PYTHON:
@@ -123,7 +124,7 @@ def opening(instruction: str, wanted: str) -> str:
                 ast.parse(f"{head}: pass")
             except (SyntaxError, ValueError):
                 continue
-            return f"{fence}\n{head}"
+            return f"{fence}\n{head[:-1]}"
     return fence
 
 
