@@ -189,8 +189,8 @@ def repair(text: str, controls: Controls) -> tuple[str, tuple[str, ...]]:
 def _without(text: str, avoid: Sequence[str]) -> str:
     if not avoid:
         return text
-    starts = [0, *_ends(text)]
-    pieces = [text[start:end] for start, end in zip(starts, [*starts[1:-1], len(text)], strict=True)] if text else []
+    inner = _ends(text)[:-1]
+    pieces = [text[start:end] for start, end in pairwise([0, *inner, len(text)])]
     kept = [piece for piece in pieces if not any(occurs(one, piece) for one in avoid)]
     return "".join(kept).strip() if kept and len(kept) < len(pieces) else text
 

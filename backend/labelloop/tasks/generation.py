@@ -15,6 +15,7 @@ from labelloop.engines import Manner
 from labelloop.tasks import controls, formats, replies
 from labelloop.tasks.controls import Controls, Range
 from labelloop.tasks.languages import Language
+from labelloop.tasks.metrics import normalise
 from labelloop.tasks.styles import Style
 from labelloop.tasks.writing import Craft, Unwritable, job_of
 from labelloop.tasks.writing_prompt import Demonstration, Job, WritingPrompt
@@ -161,7 +162,7 @@ def repair(text: str, job: Job, prompt: Prompt) -> tuple[str, tuple[str, ...]]:
 
 def fault(text: str, job: Job, prompt: Prompt) -> str:
     asked = (job.option("instruction"), job.query, job.text)
-    return COPIES if any(one and replies.same(text, one) for one in asked) else ""
+    return COPIES if normalise(text) in {normalise(one) for one in asked} else ""
 
 
 def worth(text: str, job: Job, prompt: Prompt) -> float:

@@ -90,10 +90,10 @@ def one_turn(text: str, speaker: str, known: Sequence[str]) -> str:
     names = sorted({speaker, *known} - {""}, key=len, reverse=True)
     if not names:
         return text.strip()
-    lead = rf"[*_\[(]*(?:{'|'.join(map(re.escape, names))})[*_\])]*\s*:[*_]*\s*"
-    if match := re.match(lead, text, re.IGNORECASE):
+    lead = r"[*_\[(]*(?:{})[*_\])]*\s*:[*_]*\s*"
+    if speaker and (match := re.match(lead.format(re.escape(speaker)), text, re.IGNORECASE)):
         text = text[match.end() :]
-    if match := re.search(rf"(?<!\w){lead}", text):
+    if match := re.search(rf"(?<!\w){lead.format('|'.join(map(re.escape, names)))}", text):
         text = text[: match.start()]
     for place, line in enumerate(lines := text.splitlines()):
         if place and _named(line) is not None:

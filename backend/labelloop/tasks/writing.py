@@ -23,6 +23,8 @@ from labelloop.words import Answer, Field, FieldPlan, Reading
 
 LEAST_ROOM = 8
 """Tokens of text that must fit beside the rest of a prompt."""
+LEAST_AFTER = 2
+"""Words that go on from another beginning than the prompt's, else it is only closed with a full stop."""
 MOST_ROUNDS = 4
 """How often replies are read again; what is longer then is put together as it is."""
 Merge = Literal["join", "again", "best", "last"]
@@ -262,6 +264,8 @@ def _write_again(
     for (place, its_ask, _), its in zip(more, written, strict=True):
         work, job, _ = asked[place]
         known = {one.text for one in pools[place]}
+        if its_ask.begun != asked[place][2].begun:
+            its = [one for one in its if one.text.count(" ") >= LEAST_AFTER]
         keep = desk.prompt.keep_begin or its_ask.begun != asked[place][2].begun
         new = _candidates(desk, work, job, its_ask, its, keep)
         pools[place] += [one for one in new if one.text not in known]
