@@ -11,9 +11,11 @@ from labelloop.prompting import Prompt, PromptFile, load_file, unchanged
 from labelloop.settings import EngineName, Settings
 from labelloop.tasks import (
     comparison,
+    dialogue,
     entities,
     extraction,
     extraction_prompt,
+    generation,
     qualities,
     question_answering,
     ranking,
@@ -47,6 +49,8 @@ class Kind:
 
 
 _WRITTEN: dict[str, tuple[str, type[WritingPrompt], Craft]] = {
+    "dialogue": (dialogue.PROMPT, dialogue.Prompt, dialogue.CRAFT),
+    "generation": (generation.PROMPT, generation.Prompt, generation.CRAFT),
     "question_answering": (question_answering.PROMPT, question_answering.Prompt, question_answering.CRAFT),
     "summarisation": (summarisation.PROMPT, summarisation.Prompt, summarisation.CRAFT),
     "translation": (translation.PROMPT, translation.Prompt, translation.CRAFT),

@@ -144,6 +144,8 @@ def ask(prompt: WritingPrompt, values: Values, shown: Sequence[tuple[Values, str
     if system := fill(prompt.system, values):
         turns.append(("system", system))
     for its, reply in shown:
-        turns += [("user", fill(prompt.user, its)), ("assistant", f"{fill(prompt.begin, its)} {reply}".strip())]
+        begun = fill(prompt.begin, its)
+        space = " " if begun and reply[0].isalnum() else ""  # but "def f(x)" goes on with ":"
+        turns += [("user", fill(prompt.user, its)), ("assistant", begun + space + reply)]
     turns.append(("user", fill(prompt.user, values)))
     return Ask(tuple(turns), fill(prompt.begin, values))
