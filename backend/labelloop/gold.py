@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from labelloop.errors import RequestError
-from labelloop.evaluation import calibration_error
+from labelloop.evaluation import Tally, calibration_error
 from labelloop.offline import need_column
 from labelloop.studio.documents import Documents
 from labelloop.words import Answer, Field, Link, Span
@@ -27,6 +27,7 @@ _FORMS = {
     "extraction": 'a text, or a list of texts or of objects with one under "text"; an empty list where there is none',
     "ranking": "a list of ids, the best first",
 }
+_MAIN = {"extraction": "f1", "ranking": "pair_accuracy"}
 _ENDS = re.compile(r"\(e([12]),e([12])\)\s*$")
 
 
@@ -148,6 +149,26 @@ def evaluate_right(field: Field, right: Sequence[Right], answers: Sequence[Answe
         "macro_f1": float(np.mean([row["f1-score"] for row in rows.values()])) if rows else 0.0,
         "report": rows,
     }
+
+
+def tally(field: Field, right: Sequence[Right], answers: Sequence[Answer]) -> Tally:
+    """What each item gained of the figure that counts for the kind: exact F1 of spans and links, else the mean over
+    items of F1 in words (extraction) or of pairs in the right order (ranking)."""
+    if field.kind in ("entities", "relations"):
+        counts = [_counts(field, its, answer) for its, answer in zip(right, answers, strict=True)]
+        gained, possible = ([float(one[place]) for one in counts] for place in (0, 1))
+        return Tally("exact F1", np.array(gained), np.array(possible))
+    name = _MAIN[field.kind]
+    each = [evaluate_right(field, [its], [answer]) for its, answer in zip(right, answers, strict=True)]
+    return Tally(name.replace("_", " "), np.array([one[name] for one in each], np.float64), np.ones(len(each)))
+
+
+def _counts(field: Field, right: Right, answer: Answer) -> tuple[int, int]:
+    """(twice what is right, what is marked and what should be) of spans or links."""
+    labels = {label.path[-1] for label in field.labels} or {""}
+    gold = {_key(one) for one in right if not (isinstance(one, Link) and one.label not in labels)}
+    found = {_key(one) for one in (answer.spans if field.kind == "entities" else answer.links)}
+    return 2 * len(gold & found), len(gold) + len(found)
 
 
 def _key(one: Any) -> tuple[Hashable, ...]:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from labelloop.errors import ConfigError, RequestError
 from labelloop.settings import Settings
@@ -19,6 +19,8 @@ from labelloop.studio.results import prediction, validate
 from labelloop.studio.schema import Schema, fields_for, read_config
 from labelloop.words import Answer, Bundle, Field, Label, Span
 from labelloop.words import Path as LabelPath
+
+Thing = TypeVar("Thing")
 
 _CHUNK = 256
 _SEED = 13  # the prior's sample is the same each time
@@ -141,7 +143,12 @@ def with_needed(schema: Schema, one: Field) -> Schema:
 def sample_file(path: Path, config: Path, count: int) -> tuple[Schema, list[dict[str, Any]], int]:
     """The schema, at most ``count`` random tasks of a file, and how many the file has. Raises as reading them does."""
     schema, tasks = read_schema(config), read_items(path).tasks
-    return schema, random.Random(_SEED).sample(tasks, min(count, len(tasks))), len(tasks)
+    return schema, draw(tasks, count), len(tasks)
+
+
+def draw(things: Sequence[Thing], count: int) -> list[Thing]:
+    """At most ``count`` at random, the same each time."""
+    return random.Random(_SEED).sample(things, min(count, len(things)))
 
 
 def sample_project(project: str, url: str, token: str, count: int) -> tuple[Schema, list[dict[str, Any]], int]:
