@@ -23,6 +23,8 @@ from labelloop.words import Path as LabelPath
 Thing = TypeVar("Thing")
 
 _CHUNK = 256
+_FIRST_CHUNK = 4
+_CHUNK_S = 0.5  # progress moves about as often
 _SEED = 13  # the prior's sample is the same each time
 
 
@@ -198,12 +200,16 @@ def predict(
     sample = random.Random(_SEED).sample(usable, min(len(usable), settings.prior_sample))
     bundle = calibrate(make_bundle(schema.fields, settings), sample, settings)
     answers: list[list[Answer]] = []
-    for start in range(0, len(rendered), _CHUNK):
-        part = slice(start, start + _CHUNK)
+    chunk = _FIRST_CHUNK
+    while len(answers) < len(rendered):
+        part = slice(len(answers), len(answers) + chunk)
+        begin = time.perf_counter()
         scored = answer(bundle, rendered[part], settings)
         for found, problems in zip(scored, reasons[part], strict=True):
             answers.append(_in_order(bundle, found, problems))
         progress(len(scored))
+        if time.perf_counter() - begin < _CHUNK_S:  # no answer depends on its batch, so the pace may
+            chunk = min(2 * chunk, _CHUNK)
     return Predicted(bundle, bundle.version_name(1), schema, answers, time.perf_counter() - started)
 
 

@@ -16,6 +16,7 @@ from labelloop.errors import SettingsError
 
 RELEASED = "RELEASED"
 """The file beside the shipped prompts that lists their hashes, as `sha256sum` writes and checks them."""
+_SAID = {"extra_forbidden": "there is no such key", "missing": "this key is missing"}
 _NAME = re.compile(r"[a-z][a-z0-9_]*/v[0-9]+")
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 _PLACEHOLDERS = frozenset({"label", "description", "question"})
@@ -53,11 +54,13 @@ class Group(Strict):
 
     ``labels``: spellings of a label, split by "|", to the phrases that mean it. ``templates``: each phrase is put into
     each, but one that ends like a sentence stands as it is. ``share``: the least share of a field's labels that must
-    belong to the group before it is used, so that "love" is read as an emotion only among emotions.
+    belong to the group before it is used, so that "love" is read as an emotion only among emotions; ``fewest``: the
+    least number of them.
     """
 
     labels: dict[str, Phrases]
     share: float = Field(0.5, gt=0, le=1)
+    fewest: int = Field(2, ge=1)
     templates: Templates = ("{label}",)
 
 
@@ -212,7 +215,9 @@ def _load(name: str, path: Path, _changed: int, model: type[PromptFile]) -> Prom
             raise ValueError("it must be a mapping")
         return model(**{**read, "name": name, "digest": hashlib.sha256(content).hexdigest()})
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
+        wrong = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'file'}: {_SAID.get(e['type'], e['msg'])}" for e in error.errors()
+        )
         raise SettingsError(
             f"The prompt {path} is wrong: {wrong}.", "Correct it; the shipped one is an example."
         ) from None

@@ -131,3 +131,18 @@ def winner(runs: Sequence[Run], verdicts: Sequence[Verdict]) -> Run | None:
     """The best run that is told to be better than the first; None where there is none."""
     better = [one for one, its in zip(runs[1:], verdicts, strict=True) if its.told and its.gain.value > 0]
     return max(better, key=lambda one: one.metric.value, default=None)
+
+
+def as_json(one: Run, verdict: Verdict | None) -> dict[str, Any]:
+    """A run for a report: its figures, and per row what it gained of what it could."""
+    made: dict[str, Any] = {
+        "name": one.name,
+        "metric": one.tally.metric,
+        **one.metric._asdict(),
+        "seconds": round(one.seconds, 3),
+        "by_row": [[float(a), float(b)] for a, b in zip(one.tally.gained, one.tally.possible, strict=True)],
+    }
+    if verdict:
+        made["against_first"] = {**verdict.gain._asdict(), "rows_that_differ": verdict.differ, "told": verdict.told}
+        made["verdict"] = verdict.words
+    return made
