@@ -41,13 +41,13 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(app, ["prompts", *arguments])
+    done = CliRunner().invoke(app, ["prompts", *arguments])
+    assert isinstance(done.exception, (type(None), SystemExit, LabelLoopError)), done.exception
+    return done
 
 
 def compare(*arguments: str) -> Result:
-    done = run("compare", "--data", "rows.jsonl", "--config", "config.xml", "--gold", "right", *arguments)
-    assert isinstance(done.exception, (type(None), SystemExit, LabelLoopError)), done.exception
-    return done
+    return run("compare", "--data", "rows.jsonl", "--config", "config.xml", "--gold", "right", *arguments)
 
 
 def own(folder: Path, name: str, **changes: object) -> Path:
@@ -60,7 +60,7 @@ def own(folder: Path, name: str, **changes: object) -> Path:
 
 def test_list_says_what_serves_what_and_which_are_ones_own(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own(files / "mine", "classification/v1", words={})
-    monkeypatch.setenv("LABELLOOP_PROMPTS_DIR", str(files / "mine"))
+    monkeypatch.setenv("LABELLOOP_PROMPTS_DIR", "mine")
     shown = run("list").stdout
     line = next(line for line in shown.splitlines() if "classification/v1" in line)
     assert "mine" in line and "before the shipped one" in shown
