@@ -18,10 +18,14 @@ from labelloop.tasks import (
     ranking,
     relations,
     remarks,
+    summarisation,
+    translation,
 )
 from labelloop.tasks.classification import EMPTY
 from labelloop.tasks.entity_prompt import EntityPrompt
 from labelloop.tasks.relation_prompt import RelationPrompt
+from labelloop.tasks.writing import Craft, writes
+from labelloop.tasks.writing_prompt import WritingPrompt
 from labelloop.words import Answer, Bundle, FieldPlan, Reading, Span
 
 
@@ -41,6 +45,12 @@ class Kind:
     warm: Callable[[FieldPlan, Any, Any], None] = lambda plan, engine, prompt: None
 
 
+_WRITTEN: dict[str, tuple[str, type[WritingPrompt], Craft]] = {
+    "summarisation": (summarisation.PROMPT, summarisation.Prompt, summarisation.CRAFT),
+    "translation": (translation.PROMPT, translation.Prompt, translation.CRAFT),
+}
+_WRITERS: tuple[EngineName, ...] = ("causal", "remote")
+
 _entities = Kind(entities.PROMPT, EntityPrompt, entities.answer, warm=entities.warm)
 KINDS: dict[tuple[str, EngineName], Kind] = {
     ("entities", "encoder"): _entities,
@@ -52,6 +62,11 @@ KINDS: dict[tuple[str, EngineName], Kind] = {
         relations.PROMPT, RelationPrompt, relations.answer, on_spans=True, warm=relations.warm
     ),
     ("remarks", "encoder"): Kind(remarks.PROMPT, Prompt, remarks.answer, on_spans=True, warm=remarks.warm),
+    **{
+        (name, engine): Kind(prompt, file, writes(craft))
+        for name, (prompt, file, craft) in _WRITTEN.items()
+        for engine in _WRITERS
+    },
 }
 """By task kind and engine; of the engines that serve a kind, "auto" takes the first."""
 
