@@ -7,6 +7,7 @@ import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -101,7 +102,16 @@ class Settings(BaseSettings):
         "", description="OpenAI-compatible server of the engine remote, such as http://host:8000/v1"
     )
     remote_model: str = Field("", description="name of the model there; empty: the first that it lists")
-    remote_key: SecretStr = Field(SecretStr(""), description="key for it; from the environment, never logged")
+    remote_key: SecretStr = Field(SecretStr(""), description="key for it; empty: OPENAI_API_KEY, if set; never logged")
+    remote_concurrency: int = Field(8, ge=1, le=256, description="requests that a worker sends there at once")
+    remote_timeout_s: float = Field(60.0, gt=0, description="longest wait for one of its answers, seconds")
+    remote_retries: int = Field(4, ge=0, le=20, description="how often it is asked again when it is down or busy")
+    remote_tokens_per_day: int = Field(
+        0, ge=0, description="most tokens a day (UTC) for all workers that share data_dir; 0: no limit"
+    )
+    remote_context: int = Field(
+        0, ge=0, description="tokens that the model there reads with its reply; 0: as it says, else 8192"
+    )
     fields: dict[str, FieldSetting] = Field(
         {}, description='task, engine and model of single fields, "*" for all others; JSON, or tables in the file'
     )
@@ -141,6 +151,15 @@ class Settings(BaseSettings):
         if value and not value.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://")
         return value.rstrip("/")
+
+    @field_validator("remote_url")
+    @classmethod
+    def _without_secrets(cls, value: str) -> str:
+        if "@" in urlsplit(value).netloc:
+            raise ValueError(
+                "must hold no user or password, as it is shown and logged; LABELLOOP_REMOTE_KEY is the key"
+            )
+        return value
 
     @classmethod
     def settings_customise_sources(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import SecretStr
 from rich import box
 from rich.markup import escape
 from rich.table import Table
@@ -112,7 +113,8 @@ def doctor() -> None:
             out.print(f"    {escape(finding.remedy)}", highlight=False)
     out.print("Settings that differ from the default:", highlight=False)
     for name, value in settings.environment().items():
-        out.print(f"    {name}={'***' if 'TOKEN' in name else escape(value)}", highlight=False)
+        secret = isinstance(getattr(settings, name.removeprefix("LABELLOOP_").lower()), SecretStr)
+        out.print(f"    {name}={'***' if secret else escape(value)}", highlight=False)
     out.print("All is well." if not wrong else f"{wrong} of these need you.", highlight=False)
     if wrong:
         raise typer.Exit(1)

@@ -99,12 +99,13 @@ def score_in_batches(
     """
     pace = _pace(place)
     pace.expect(digest, tasks.readings(bundle))
+    least = tasks.at_once(bundle, place.settings)
     costs = [cost(item) for item in texts]
     start = 0
     while start < len(texts) and not place.stopping.is_set():
         if start:
             serve_urgent(place, lane)
-        count = pace.take(digest, costs[start:])
+        count = min(max(pace.take(digest, costs[start:]), least), len(texts) - start)
         began = time.perf_counter()
         answers = answer(bundle, texts[start : start + count], place)
         pace.record(digest, sum(costs[start : start + count]), (time.perf_counter() - began) * 1000)

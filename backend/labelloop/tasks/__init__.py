@@ -17,6 +17,7 @@ KINDS: dict[tuple[str, EngineName], str] = {
     ("classification", "encoder"): "classification/v1",
     ("classification", "crossencoder"): "entailment/v1",
     ("classification", "cloze"): "cloze/v1",
+    ("classification", "remote"): "choice/v1",
     **{key: kind.prompt for key, kind in structured.KINDS.items()},
 }
 """(Task kind, engine that serves it) -> the prompt that new plans use."""
@@ -147,6 +148,12 @@ def readings(bundle: Bundle) -> float:
     """About how often the bundle's engines read each of an item's texts, for who plans how many to ask at once."""
     each = [1 if one.engine in _READS_ONCE else max(1, len(one.field.labels)) for one in bundle.plans]
     return sum(each) / max(1, len(each))
+
+
+def at_once(bundle: Bundle, settings: Settings) -> int:
+    """How many items should at least be asked together: as many as a server, where one is asked, works on at once. Its
+    answers take longer than a micro-batch should, however few there are, so time alone would ask for one by one."""
+    return settings.remote_concurrency if any(one.engine == "remote" for one in bundle.plans) else 1
 
 
 def _by_engine(bundle: Bundle) -> list[list[FieldPlan]]:
