@@ -2,9 +2,19 @@
 
 import json
 
+import numpy as np
 import pytest
 
-from labelloop.evaluation import calibration_error, evaluate_one, evaluate_several, macro_f1
+from labelloop.evaluation import (
+    Tally,
+    ahead,
+    calibration_error,
+    differing,
+    estimate,
+    evaluate_one,
+    evaluate_several,
+    macro_f1,
+)
 from labelloop.words import Answer
 
 
@@ -82,3 +92,46 @@ def test_as_many_gold_labels_as_answers(evaluate) -> None:
 def test_macro_f1_counts_labels_alike() -> None:
     assert macro_f1(["a"] * 9 + ["b"], ["a"] * 10) == pytest.approx(18 / 19 / 2)
     assert macro_f1([], []) == 0.0
+
+
+def tally(gained: list[float], possible: list[float] | None = None) -> Tally:
+    return Tally("m", np.array(gained, np.float64), np.array(possible or [1.0] * len(gained), np.float64))
+
+
+def test_the_interval_of_a_share_is_wilsons() -> None:
+    some = estimate(tally([1.0] * 81 + [0.0] * 182))  # 81 of 263: Newcombe 1998, table I
+    assert (some.low, some.high) == (pytest.approx(0.2553, abs=5e-5), pytest.approx(0.3662, abs=5e-5))
+    assert estimate(tally([1.0, 1.0, 1.0])).low < 0.5  # three of three say little
+
+
+def test_the_interval_of_a_ratio_comes_from_its_items() -> None:
+    rng = np.random.default_rng(1)
+    found = estimate(tally(list(rng.normal(0.5, 0.1, 400))))
+    assert found.low < found.value < found.high
+    assert found.high - found.low == pytest.approx(2 * 1.96 * 0.1 / 20, rel=0.1)
+    micro = tally([2.0, 0.0, 4.0], [2.0, 3.0, 5.0])
+    assert micro.value == 0.6  # counts are summed before they are divided
+    assert estimate(tally([0.0, 0.0], [0.0, 0.0])).value == 0.0
+
+
+def test_a_paired_difference_sees_what_two_intervals_do_not() -> None:
+    rng = np.random.default_rng(2)
+    hard = rng.random(300)
+    ours, theirs = tally(list(hard)), tally(list(hard - 0.02))
+    assert estimate(ours).low < estimate(theirs).high  # the intervals overlap
+    gain = ahead(ours, theirs)
+    assert gain.low == pytest.approx(0.02) and gain.high == pytest.approx(0.02)
+    assert differing(ours, theirs) == 300 and differing(ours, ours) == 0
+    assert ahead(theirs, ours).value == pytest.approx(-gain.value)
+
+
+def test_more_comparisons_make_wider_intervals() -> None:
+    rng = np.random.default_rng(3)
+    ours, theirs = (tally(list((rng.random(100) < 0.5).astype(float))) for _ in range(2))
+    once, often = ahead(ours, theirs, 0.95), ahead(ours, theirs, 0.99)
+    assert often.low <= once.low <= once.high <= often.high and often != once
+
+
+def test_other_items_cannot_be_compared() -> None:
+    with pytest.raises(ValueError, match="the same items"):
+        ahead(tally([1.0]), tally([1.0, 0.0]))

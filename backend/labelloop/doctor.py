@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from labelloop.errors import LabelLoopError, StudioError
-from labelloop.settings import Settings
+from labelloop.settings import Beside, Serving, Settings
 
 _NEEDED = (
     *("flask", "gunicorn", "rq", "redis", "sqlalchemy", "alembic", "httpx", "lxml", "typer", "label-studio-sdk"),
@@ -149,11 +149,16 @@ def _model(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "model", "note", f"{shown}, oddly", "It finds a late parcel closer to astronomy than to delivery."
         )
-    for name, its in settings.fields.items():
+    named: list[tuple[str, Serving | Beside]] = [(f"the field {name}", its) for name, its in settings.fields.items()]
+    named += [(f"fields of kind {kind}", its) for kind, its in settings.kinds.items()]
+    named += [
+        (f"{what}, beside the first", its.beside) for what, its in named if isinstance(its, Serving) and its.beside
+    ]
+    for what, its in named:
         if its.model:
             engine = "encoder" if its.engine == "auto" else its.engine
             load(engine, its.model, identify(its.model, its.revision, engine, settings), settings)
-            yield Finding("model", "ok", f"{engine} {its.model} for the field {name} loads")
+            yield Finding("model", "ok", f"{engine} {its.model} for {what} loads")
     import torch
 
     device = (

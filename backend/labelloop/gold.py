@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from labelloop.errors import RequestError
-from labelloop.evaluation import calibration_error
+from labelloop.evaluation import Tally, calibration_error
 from labelloop.offline import need_column
 from labelloop.studio.documents import Documents
 from labelloop.words import WRITTEN, Answer, Field, Link, Span
@@ -29,6 +29,7 @@ _FORMS = {
     **dict.fromkeys(WRITTEN, "a text, or a list of texts, any of which may be written"),
 }
 _MAY_BE_NONE = frozenset({"extraction", "question_answering"})
+_MAIN = {"extraction": "f1", "ranking": "pair_accuracy"}
 _ENDS = re.compile(r"\(e([12]),e([12])\)\s*$")
 
 
@@ -155,6 +156,32 @@ def evaluate_right(field: Field, right: Sequence[Right], answers: Sequence[Answe
     }
 
 
+def tally(field: Field, right: Sequence[Right], answers: Sequence[Answer]) -> Tally:
+    """What each item gained of the figure that counts for the kind: exact F1 of spans and links, else the mean over
+    items of F1 in words (extraction) or of pairs in the right order (ranking)."""
+    if field.kind in ("entities", "relations"):
+        counts = [_counts(field, its, answer) for its, answer in zip(right, answers, strict=True)]
+        gained, possible = ([float(one[place]) for one in counts] for place in (0, 1))
+        return Tally("exact F1", np.array(gained), np.array(possible))
+    if field.kind in WRITTEN:
+        from labelloop.tasks import text_metrics
+
+        texts, references = _texts(right, answers)
+        worth = text_metrics.each(field.kind, texts, references)
+        return Tally(text_metrics.NAMES.get(field.kind, "F1"), np.array(worth, np.float64), np.ones(len(answers)))
+    name = _MAIN[field.kind]
+    each = [evaluate_right(field, [its], [answer]) for its, answer in zip(right, answers, strict=True)]
+    return Tally(name.replace("_", " "), np.array([one[name] for one in each], np.float64), np.ones(len(each)))
+
+
+def _counts(field: Field, right: Right, answer: Answer) -> tuple[int, int]:
+    """(twice what is right, what is marked and what should be) of spans or links."""
+    labels = {label.path[-1] for label in field.labels} or {""}
+    gold = {_key(one) for one in right if not (isinstance(one, Link) and one.label not in labels)}
+    found = {_key(one) for one in (answer.spans if field.kind == "entities" else answer.links)}
+    return 2 * len(gold & found), len(gold) + len(found)
+
+
 def _key(one: Any) -> tuple[Hashable, ...]:
     """What must agree; the label comes last."""
     if isinstance(one, Span):
@@ -190,12 +217,17 @@ def _extraction(right: Sequence[Right], answers: Sequence[Answer]) -> dict[str, 
 def _written(kind: str, right: Sequence[Right], answers: Sequence[Answer]) -> dict[str, float]:
     from labelloop.tasks import text_metrics
 
-    texts = [next(iter((*one.texts, *(span.text for span in one.spans))), "") for one in answers]
-    references = [[str(text) for text in its] for its in right]
+    texts, references = _texts(right, answers)
     useful = [worth >= text_metrics.USEFUL.get(kind, 0.5) for worth in text_metrics.each(kind, texts, references)]
     return text_metrics.measure(kind, texts, references) | {
         "ece": calibration_error([one.score for one in answers], useful)
     }
+
+
+def _texts(right: Sequence[Right], answers: Sequence[Answer]) -> tuple[list[str], list[list[str]]]:
+    """What was written, and the references."""
+    texts = [next(iter((*one.texts, *(span.text for span in one.spans))), "") for one in answers]
+    return texts, [[str(text) for text in its] for its in right]
 
 
 def _ranking(right: Sequence[Right], answers: Sequence[Answer]) -> dict[str, float]:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from labelloop.errors import ConfigError, RequestError
 from labelloop.settings import Settings
@@ -20,7 +20,11 @@ from labelloop.studio.schema import Schema, fields_for, read_config
 from labelloop.words import Answer, Bundle, Field, Label, Span
 from labelloop.words import Path as LabelPath
 
+Thing = TypeVar("Thing")
+
 _CHUNK = 256
+_FIRST_CHUNK = 4
+_CHUNK_S = 0.5  # progress moves about as often
 _SEED = 13  # the prior's sample is the same each time
 
 
@@ -141,7 +145,12 @@ def with_needed(schema: Schema, one: Field) -> Schema:
 def sample_file(path: Path, config: Path, count: int) -> tuple[Schema, list[dict[str, Any]], int]:
     """The schema, at most ``count`` random tasks of a file, and how many the file has. Raises as reading them does."""
     schema, tasks = read_schema(config), read_items(path).tasks
-    return schema, random.Random(_SEED).sample(tasks, min(count, len(tasks))), len(tasks)
+    return schema, draw(tasks, count), len(tasks)
+
+
+def draw(things: Sequence[Thing], count: int) -> list[Thing]:
+    """At most ``count`` at random, the same each time."""
+    return random.Random(_SEED).sample(things, min(count, len(things)))
 
 
 def sample_project(project: str, url: str, token: str, count: int) -> tuple[Schema, list[dict[str, Any]], int]:
@@ -191,12 +200,16 @@ def predict(
     sample = random.Random(_SEED).sample(usable, min(len(usable), settings.prior_sample))
     bundle = calibrate(make_bundle(schema.fields, settings), sample, settings)
     answers: list[list[Answer]] = []
-    for start in range(0, len(rendered), _CHUNK):
-        part = slice(start, start + _CHUNK)
+    chunk = _FIRST_CHUNK
+    while len(answers) < len(rendered):
+        part = slice(len(answers), len(answers) + chunk)
+        begin = time.perf_counter()
         scored = answer(bundle, rendered[part], settings)
         for found, problems in zip(scored, reasons[part], strict=True):
             answers.append(_in_order(bundle, found, problems))
         progress(len(scored))
+        if time.perf_counter() - begin < _CHUNK_S:  # no answer depends on its batch, so the pace may
+            chunk = min(2 * chunk, _CHUNK)
     return Predicted(bundle, bundle.version_name(1), schema, answers, time.perf_counter() - started)
 
 

@@ -7,13 +7,16 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar, cast
+from typing import Annotated, Any, NamedTuple, Self, TypeVar, cast
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from labelloop.errors import SettingsError
 
+RELEASED = "RELEASED"
+"""The file beside the shipped prompts that lists their hashes, as `sha256sum` writes and checks them."""
+_SAID = {"extra_forbidden": "there is no such key", "missing": "this key is missing"}
 _NAME = re.compile(r"[a-z][a-z0-9_]*/v[0-9]+")
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 _PLACEHOLDERS = frozenset({"label", "description", "question"})
@@ -51,11 +54,13 @@ class Group(Strict):
 
     ``labels``: spellings of a label, split by "|", to the phrases that mean it. ``templates``: each phrase is put into
     each, but one that ends like a sentence stands as it is. ``share``: the least share of a field's labels that must
-    belong to the group before it is used, so that "love" is read as an emotion only among emotions.
+    belong to the group before it is used, so that "love" is read as an emotion only among emotions; ``fewest``: the
+    least number of them.
     """
 
     labels: dict[str, Phrases]
     share: float = Field(0.5, gt=0, le=1)
+    fewest: int = Field(2, ge=1)
     templates: Templates = ("{label}",)
 
 
@@ -129,8 +134,16 @@ def load_file(name: str, prompts_dir: str, model: type[File]) -> File:
     """
     if not _NAME.fullmatch(name):
         raise SettingsError(f"{name!r} is no prompt.", 'A prompt is named "<task>/v<number>", like classification/v1.')
-    path = _find(name, prompts_dir)
-    return cast(File, _load(name, path, path.stat().st_mtime_ns, model))
+    return read_file(_find(name, prompts_dir), name, model)
+
+
+def read_file(path: Path, name: str, model: type[File]) -> File:
+    """The prompt in a file, wherever it lies, as ``name``. Raises SettingsError as ``load_file``."""
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError as error:
+        raise SettingsError(f"The prompt {path} cannot be read: {error.strerror}.") from None
+    return cast(File, _load(name, path, changed, model))
 
 
 def unchanged(prompt: File, digest: str) -> File:
@@ -143,18 +156,53 @@ def unchanged(prompt: File, digest: str) -> File:
     return prompt
 
 
-def _find(name: str, prompts_dir: str) -> Path:
+class Place(NamedTuple):
+    """Where a prompt lies. ``shipped``: with LabelLoop; else in the operator's folder."""
+
+    name: str
+    path: Path
+    shipped: bool
+
+
+def places(prompts_dir: str = "") -> list[Place]:
+    """Every prompt that can be named, by task and number; one of the operator's folder stands in for a shipped one of
+    the same name, which then is not listed."""
+    found: dict[str, Place] = {}
+    for folder in reversed(folders(prompts_dir)):
+        for path in folder.glob("*/*.yaml"):
+            name = f"{path.parent.name}/{path.stem}"
+            if _NAME.fullmatch(name):
+                found[name] = Place(name, path, folder in _shipped())
+    return sorted(found.values(), key=lambda place: (place.name.split("/")[0], int(place.name.rsplit("v", 1)[1])))
+
+
+def released() -> dict[str, str]:
+    """The SHA-256 of each released prompt, in hex, by its name. Such a file is never edited again."""
+    for folder in _shipped():
+        if (folder / RELEASED).is_file():
+            lines = (folder / RELEASED).read_text(encoding="utf-8").splitlines()
+            return {path.removesuffix(".yaml"): digest for digest, path in (line.split() for line in lines if line)}
+    return {}
+
+
+def folders(prompts_dir: str = "") -> list[Path]:
+    """Where prompts are looked for, first the operator's folder."""
+    return [*([Path(prompts_dir).expanduser()] if prompts_dir else ()), *_shipped()]
+
+
+def _shipped() -> list[Path]:
     package = Path(__file__).parent
-    folders = [package / "prompts", package.parents[1] / "prompts"]  # in the wheel; in the repository
-    if prompts_dir:
-        folders.insert(0, Path(prompts_dir).expanduser())
-    for folder in folders:
+    return [package / "prompts", package.parents[1] / "prompts"]  # in the wheel; in the repository
+
+
+def _find(name: str, prompts_dir: str) -> Path:
+    for folder in folders(prompts_dir):
         path = folder / f"{name}.yaml"
         if path.is_file():
             return path
     raise SettingsError(
-        f"There is no prompt {name}: looked for {name}.yaml in {', '.join(str(folder) for folder in folders)}.",
-        "Correct LABELLOOP_PROMPTS_DIR, or install labelloop again.",
+        f"There is no prompt {name}: looked for {name}.yaml in {', '.join(map(str, folders(prompts_dir)))}.",
+        "`labelloop prompts list` shows those that there are; LABELLOOP_PROMPTS_DIR names a folder of your own.",
     )
 
 
@@ -167,7 +215,9 @@ def _load(name: str, path: Path, _changed: int, model: type[PromptFile]) -> Prom
             raise ValueError("it must be a mapping")
         return model(**{**read, "name": name, "digest": hashlib.sha256(content).hexdigest()})
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
+        wrong = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'file'}: {_SAID.get(e['type'], e['msg'])}" for e in error.errors()
+        )
         raise SettingsError(
             f"The prompt {path} is wrong: {wrong}.", "Correct it; the shipped one is an example."
         ) from None

@@ -33,6 +33,10 @@ EngineName = Literal["encoder", "crossencoder", "cloze", "gliner", "causal", "re
 TaskName = Literal[
     "question_answering", "extraction", "translation", "summarisation", "dialogue", "generation", "people"
 ]
+KindName = Literal[
+    "classification", "entities", "relations", "extraction", "comparison", "ranking", "remarks",
+    "question_answering", "translation", "summarisation", "dialogue", "generation",
+]  # fmt: skip
 _OWN_STARTER = frozenset({"auto", "encoder", "causal", "remote"})  # they need no model of their own
 
 
@@ -54,22 +58,53 @@ class Direction(BaseModel):
     options: dict[str, str] = {}
 
 
-class FieldSetting(Direction):
-    """A direction, and which engine and model serve the field. ``revision``: as of ``encoder_revision``. "auto" chooses
-    the engine by the task kind; an encoder without a model of its own is the one of the setting ``encoder``, a causal
-    model that of ``writer``, a remote one that of ``remote_model``."""
+class Beside(BaseModel):
+    """A second engine, whose probabilities are averaged with the first's. ``weight``: its share, in [0, 1];
+    ``labelloop ensemble fit`` finds it on labels. ``model``, ``revision``: as of ``Serving``. ``prompt``: one of that
+    engine's prompts; "" for its usual one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    engine: EngineName
+    model: str = ""
+    revision: str = ""
+    prompt: str = ""
+    weight: float = Field(0.5, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _has_a_model(self) -> Self:
+        _check_model(self.engine, self.model, self.revision)
+        return self
+
+
+class Serving(BaseModel):
+    """Which engine and model serve. ``revision``: as of ``encoder_revision``. "auto" chooses the engine by the task
+    kind (``tasks`` says how); an encoder without a model of its own is the one of the setting ``encoder``, a causal
+    model that of ``writer``, a remote one that of ``remote_model``. ``beside``: a second engine, where labels are
+    chosen."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     engine: EngineName | Literal["auto"] = "auto"
     model: str = ""
     revision: str = ""
+    beside: Beside | None = None
 
     @model_validator(mode="after")
     def _has_a_model(self) -> Self:
-        if self.engine not in _OWN_STARTER and self.model in {"", "starter"}:
-            raise ValueError(f"the engine {self.engine} needs a model: a Hugging Face id or a folder")
-        if self.revision and not self.model:
-            raise ValueError("a revision needs the model that it is of")
+        _check_model(self.engine, self.model, self.revision)
         return self
+
+
+def _check_model(engine: str, model: str, revision: str) -> None:
+    if engine not in _OWN_STARTER and model in {"", "starter"}:
+        raise ValueError(f"the engine {engine} needs a model: a Hugging Face id or a folder")
+    if revision and not model:
+        raise ValueError("a revision needs the model that it is of")
+
+
+class FieldSetting(Direction, Serving):
+    """A direction, and which engine and model serve the field."""
 
 
 def _absolute(path: Path) -> Path:
@@ -114,6 +149,9 @@ class Settings(BaseSettings):
     )
     fields: dict[str, FieldSetting] = Field(
         {}, description='task, engine and model of single fields, "*" for all others; JSON, or tables in the file'
+    )
+    kinds: dict[KindName, Serving] = Field(
+        {}, description="engine and model of the fields of a task kind; JSON, or tables in the file"
     )
     cache_dir: Annotated[Path, AfterValidator(_absolute)] = Field(
         Path("~/.cache/labelloop"), description="where starter models lie once they are unpacked; safe to delete"

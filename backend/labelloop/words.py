@@ -238,12 +238,25 @@ class Answer(Word):
     order: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
+class Second(Word):
+    """How a second engine serves a field beside the first; as of ``FieldPlan``. ``weight``: its share, in [0, 1]."""
+
+    engine: str
+    model: str
+    revision: str
+    prompt: str
+    prompt_hash: str
+    calibration: dict[str, Any] = {}
+    weight: float
+
+
 class FieldPlan(Word):
     """How one field is served: everything that decides its answers.
 
     ``model``: "starter", a folder, or a Hugging Face id. ``revision``: what pins its weights.
     ``prompt``: "classification/v1". ``prompt_hash``: of that file's content.
     ``calibration``: the task kind's frozen constants (prior, temperature, ...), JSON values only.
+    ``beside``: the engine whose probabilities are averaged with this one's; None: it serves alone.
     """
 
     field: Field
@@ -254,6 +267,16 @@ class FieldPlan(Word):
     prompt_hash: str
     adapter: str | None = None
     calibration: dict[str, Any] = {}
+    beside: Second | None = None
+
+    @property
+    def alone(self) -> tuple[FieldPlan, ...]:
+        """A plan for each engine that has a say: what it would answer by itself."""
+        first = self.model_copy(update={"beside": None})
+        if self.beside is None:
+            return (first,)
+        its = self.beside.model_dump(exclude={"weight"})
+        return first, FieldPlan(field=self.field, **its)
 
 
 class Bundle(Word):
@@ -270,6 +293,8 @@ class Bundle(Word):
         """64 hex characters; equal bundles have equal digests in every process, and in later releases."""
         content = self.model_dump(mode="json")
         for plan in content["plans"]:
+            if plan["beside"] is None:
+                del plan["beside"]
             for younger in (
                 "dynamic",
                 "conditions",

@@ -151,8 +151,8 @@ def test_planning_imports_no_torch() -> None:
 def test_what_cannot_be_planned(make_field: MakeField, cpu: Settings) -> None:
     with pytest.raises(ConfigError, match="has no labels"):
         tasks.plan(make_field([]), cpu)
-    unknown: Field = make_field(["a"]).model_copy(update={"kind": "translation"})
-    with pytest.raises(ConfigError, match="kind 'translation'"):
+    unknown: Field = make_field(["a"]).model_copy(update={"kind": "poetry"})
+    with pytest.raises(ConfigError, match="kind 'poetry'"):
         tasks.plan(unknown, cpu)
 
 

@@ -38,7 +38,7 @@ def predict(
         predicted = offline.predict(items.tasks, schema, settings, lambda done: progress.advance(shown, done))
     text = json.dumps(offline.importable(items.tasks, predicted), ensure_ascii=False, indent=1)
     if out_file:
-        _write(out_file, text + "\n")
+        write(out_file, text + "\n")
     else:
         _show(text + "\n")
     empty = sum(all(answer.reason for answer in answers) for answers in predicted.answers)
@@ -111,7 +111,7 @@ def evaluate(
         example = f", for example {next(iter(unknown))!r}" if unknown else ""
         warn([f"{without} tasks were left out: their '{gold}' is empty or no label of '{one.name}'{example}."])
     if json_file:
-        _write(json_file, json.dumps(scores, ensure_ascii=False, indent=1) + "\n")
+        write(json_file, json.dumps(scores, ensure_ascii=False, indent=1) + "\n")
     if items.problems:
         raise typer.Exit(3)
 
@@ -162,7 +162,8 @@ def _show(text: str) -> None:
         raw.flush()
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
+    """Raises RequestError where the file cannot be written."""
     try:
         path.write_bytes(_bytes(text))
     except OSError as error:

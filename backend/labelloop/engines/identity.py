@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
+from typing import TypeVar
 
 from labelloop.engines import starter
 from labelloop.errors import ModelError
-from labelloop.settings import Settings
+from labelloop.settings import Beside, Serving, Settings
 
 STARTER = "starter"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -61,18 +62,27 @@ def setting_of(engine: str) -> str:
 def pin(settings: Settings) -> Settings:
     """The settings with the commits of their models, where these are Hugging Face ids: asked once, before the web
     process starts, as the hub may take longer to answer than Label Studio waits for /setup. Raises as ``identify``."""
-    fields = {
-        name: its.model_copy(update={"revision": identify(its.model, its.revision, its.engine)})
-        if its.engine != "remote" and _on_a_hub(its.model)
-        else its
-        for name, its in settings.fields.items()
+    pinned: dict[str, object] = {
+        "fields": {name: _pinned(its) for name, its in settings.fields.items()},
+        "kinds": {name: _pinned(its) for name, its in settings.kinds.items()},
     }
-    pinned: dict[str, object] = {"fields": fields}
     if _on_a_hub(settings.encoder):
         pinned["encoder_revision"] = identify(settings.encoder, settings.encoder_revision)
     if _on_a_hub(settings.writer):
         pinned["writer_revision"] = identify(settings.writer, settings.writer_revision, "causal")
     return settings.model_copy(update=pinned)
+
+
+Its = TypeVar("Its", Serving, Beside)
+
+
+def _pinned(its: Its) -> Its:
+    changes: dict[str, object] = {}
+    if its.engine != "remote" and _on_a_hub(its.model):
+        changes["revision"] = identify(its.model, its.revision)
+    if isinstance(its, Serving) and its.beside:
+        changes["beside"] = _pinned(its.beside)
+    return its.model_copy(update=changes)
 
 
 def _on_a_hub(model: str) -> bool:

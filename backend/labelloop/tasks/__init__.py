@@ -1,17 +1,22 @@
-"""Task kinds: from fields and texts to answers. Making a plan needs no torch; answering loads the plan's engine."""
+"""Task kinds: from fields and texts to answers. Making a plan needs no torch; answering loads the plan's engine.
+
+Which engine serves a field is decided by ``serving.engine_of``: ``fields.<name>``, else ``kinds.<kind>``, else
+``fields."*"``, else "auto": the encoder chooses labels, marks, relates, compares and ranks; texts are written by the
+remote engine where a server is set, else by the causal one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
-from labelloop.engines import Ranker, load
 from labelloop.engines.identity import identify
 from labelloop.errors import ConfigError, SettingsError
-from labelloop.prompting import Prompt, PromptFile, load_prompt, unchanged
-from labelloop.settings import EngineName, FieldSetting, Settings
-from labelloop.tasks import classification, own_labels, rank, structured
-from labelloop.words import Answer, Bundle, Field, FieldPlan
+from labelloop.prompting import Prompt, PromptFile, load_prompt
+from labelloop.settings import EngineName, Settings
+from labelloop.tasks import chances, own_labels, structured
+from labelloop.tasks.serving import engine_of, usual_model
+from labelloop.words import Answer, Bundle, Field, FieldPlan, Second
 
 KINDS: dict[tuple[str, EngineName], str] = {
     ("classification", "encoder"): "classification/v1",
@@ -21,9 +26,6 @@ KINDS: dict[tuple[str, EngineName], str] = {
     **{key: kind.prompt for key, kind in structured.KINDS.items()},
 }
 """(Task kind, engine that serves it) -> the prompt that new plans use."""
-
-_READS_ONCE = frozenset({"encoder", "gliner"})
-"""Engines that read a text once for all labels of all fields; the others read it with each label."""
 
 
 def plan(field: Field, settings: Settings) -> FieldPlan:
@@ -39,58 +41,40 @@ def plan(field: Field, settings: Settings) -> FieldPlan:
         raise ConfigError(f"The field {field.name!r} is of kind {field.kind!r}.", f"Served kinds: {served}.")
     if not field.labels and not field.dynamic and not field.structured:
         raise ConfigError(f"The field {field.name!r} has no labels.", "Give it labels, or remove it.")
-    chosen = _engine_of(field, settings)
-    engine = cast(EngineName, chosen.engine)
-    if chosen.prompt and chosen.prompt.split("/")[0] != KINDS[field.kind, engine].split("/")[0]:
+    chosen = engine_of(field, settings, [engine for kind, engine in KINDS if kind == field.kind])
+    its = _served(field, cast(EngineName, chosen.engine), chosen.model, chosen.revision, chosen.prompt, settings)
+    if chosen.beside is None:
+        return FieldPlan(field=field, **its)
+    second = chosen.beside
+    model, revision = (second.model, second.revision) if second.model else usual_model(second.engine, settings)
+    beside = _served(field, second.engine, model, revision, second.prompt, settings)
+    return FieldPlan(field=field, **its, beside=Second(**beside, weight=second.weight))
+
+
+def _served(
+    field: Field, engine: EngineName, model: str, revision: str, prompt: str, settings: Settings
+) -> dict[str, Any]:
+    """What a plan holds of one engine."""
+    usual = KINDS[field.kind, engine]
+    if prompt and prompt.split("/")[0] != usual.split("/")[0]:
         raise SettingsError(
-            f"The field {field.name!r} is of kind {field.kind} and cannot use the prompt {chosen.prompt}.",
-            f"Name one of its own, such as {KINDS[field.kind, engine]}.",
+            f"The field {field.name!r} is of kind {field.kind}, served by the engine {engine}, and cannot use the "
+            f"prompt {prompt}.",
+            f"Name one of its own, such as {usual}.",
         )
     told: PromptFile
     if field.structured:
-        told = structured.prompt_of(field.kind, engine, settings, chosen.prompt)
+        told = structured.prompt_of(field.kind, engine, settings, prompt)
     else:
-        told = load_prompt(chosen.prompt or KINDS[field.kind, engine], settings.prompts_dir)
-    return FieldPlan(
-        field=field,
-        engine=engine,
-        model=chosen.model,
-        revision=identify(chosen.model, chosen.revision, engine, settings),
-        prompt=told.name,
-        prompt_hash=told.digest,
-        calibration={"constants": told.constants.model_dump()} if isinstance(told, Prompt) else {},
-    )
-
-
-def _engine_of(field: Field, settings: Settings) -> FieldSetting:
-    """What the setting ``fields`` says of the field by its name, or by "*" where that engine serves its kind; else what
-    "auto" is: the first engine in ``KINDS`` that serves it. Always with an engine and a model."""
-    serving = [engine for kind, engine in KINDS if kind == field.kind]
-    own = settings.fields.get(field.name) or FieldSetting()
-    if own.engine not in {"auto", *serving}:
-        raise SettingsError(
-            f"The setting fields gives the field {field.name!r} the engine {own.engine}, which cannot serve a field of "
-            f"kind {field.kind}.",
-            f"In LABELLOOP_FIELDS or labelloop.toml, choose one of: {', '.join(serving)}.",
-        )
-    chosen = own
-    if own.engine == "auto" and not own.model:
-        general = settings.fields.get("*") or FieldSetting()
-        engine = "encoder" if general.engine == "auto" and general.model else general.engine
-        if engine in serving:
-            its = {"engine": engine, "model": general.model, "revision": general.revision}
-            chosen = own.model_copy(update=its)
-    if chosen.engine == "auto":
-        chosen = chosen.model_copy(update={"engine": serving[0]})
-    if chosen.model:
-        return chosen
-    models = {
-        "encoder": (settings.encoder, settings.encoder_revision),
-        "causal": (settings.writer, settings.writer_revision),
-        "remote": (settings.remote_model or "default", ""),
+        told = load_prompt(prompt or usual, settings.prompts_dir)
+    return {
+        "engine": engine,
+        "model": model,
+        "revision": identify(model, revision, engine, settings),
+        "prompt": told.name,
+        "prompt_hash": told.digest,
+        "calibration": {"constants": told.constants.model_dump()} if isinstance(told, Prompt) else {},
     }
-    model, revision = models[chosen.engine]
-    return chosen.model_copy(update={"model": model, "revision": revision})
 
 
 def make_bundle(fields: Sequence[Field], settings: Settings) -> Bundle:
@@ -113,9 +97,7 @@ def answer(bundle: Bundle, rendered: Sequence[Mapping[str, str]], settings: Sett
     if any(one.field.dynamic for one in bundle.plans):
         return own_labels.answer_each(bundle, rendered, lambda part, texts: answer(part, texts, settings))
     answers: list[dict[str, Answer]] = [{} for _ in rendered]
-    for plans in _by_engine(bundle):
-        if ranked := [one for one in plans if not one.field.structured]:
-            _answer_with(ranked, rendered, answers, settings)
+    chances.answer([one for one in bundle.plans if not one.field.structured], rendered, answers, settings)
     structured.answer(bundle, rendered, answers, settings)
     return [[found[p.field.name] for p in bundle.plans if p.field.name in found] for found in answers]
 
@@ -134,65 +116,22 @@ def calibrate(bundle: Bundle, sample: Sequence[Mapping[str, str]], settings: Set
     Raises:
         ModelError, SettingsError: as ``answer``.
     """
-    for plans in _by_engine(bundle):
-        engine = load(plans[0].engine, plans[0].model, plans[0].revision, settings)
-        # dynamic ones have no labels before an item brings some
-        fixed = [one for one in plans if not one.field.dynamic and not one.field.structured]
-        if fixed:
-            rank.warm(engine, fixed, [_prompt(one, settings) for one in fixed])
+    chances.warm([one for one in bundle.plans if not one.field.structured], settings)
     structured.warm(bundle, settings)
     return bundle
 
 
 def readings(bundle: Bundle) -> float:
     """About how often the bundle's engines read each of an item's texts, for who plans how many to ask at once."""
-    once = _READS_ONCE | {"remote"}  # a server does, for as many labels as there are letters
-    each = [1 if one.engine in once else max(1, len(one.field.labels)) for one in bundle.plans]
+    once = chances.READS_ONCE | {"remote"}  # a server does, for as many labels as there are letters
+    each = [
+        sum(1 if its.engine in once else max(1, len(its.field.labels)) for its in one.alone) for one in bundle.plans
+    ]
     return sum(each) / max(1, len(each))
 
 
 def at_once(bundle: Bundle, settings: Settings) -> int:
     """How many items should at least be asked together: as many as a server, where one is asked, works on at once. Its
     answers take longer than a micro-batch should, however few there are, so time alone would ask for one by one."""
-    return settings.remote_concurrency if any(one.engine == "remote" for one in bundle.plans) else 1
-
-
-def _by_engine(bundle: Bundle) -> list[list[FieldPlan]]:
-    """The plans in groups, each of which is answered in one call of its engine."""
-    groups: dict[tuple[str, ...], list[FieldPlan]] = {}
-    for one in bundle.plans:
-        alone = "" if one.engine in _READS_ONCE else one.field.name
-        groups.setdefault((one.engine, one.model, one.revision, alone), []).append(one)
-    return list(groups.values())
-
-
-def _answer_with(
-    plans: Sequence[FieldPlan],
-    rendered: Sequence[Mapping[str, str]],
-    answers: Sequence[dict[str, Answer]],
-    settings: Settings,
-) -> None:
-    """Answers the plans of one engine: every text of every plan in one call, against the labels of all plans."""
-    engine: Ranker = load(plans[0].engine, plans[0].model, plans[0].revision, settings)
-    prompts = [_prompt(one, settings) for one in plans]
-    names = {one.field.name for one in plans}
-    texts = list(dict.fromkeys(t for item in rendered for name, t in item.items() if name in names and t.strip()))
-    row = {text: index for index, text in enumerate(texts)}
-    windows = engine.windows(texts)
-    for one, ranked in zip(plans, rank.rank(engine, plans, prompts, texts), strict=True):
-        name = one.field.name
-        asked = []
-        for found, item in zip(answers, rendered, strict=True):
-            if item.get(name, "").strip():
-                asked.append((found, row[item[name]]))
-            elif name in item:
-                found[name] = classification.empty(one.field)
-        rows = [index for _, index in asked]
-        its_windows = [windows[index] for index in rows]
-        decided = classification.decide(one, ranked.similarities[rows], ranked.prior, its_windows)
-        for (found, _), its_answer in zip(asked, decided, strict=True):
-            found[name] = its_answer
-
-
-def _prompt(one: FieldPlan, settings: Settings) -> Prompt:
-    return unchanged(load_prompt(one.prompt, settings.prompts_dir), one.prompt_hash)
+    asked = any(its.engine == "remote" for one in bundle.plans for its in one.alone)
+    return settings.remote_concurrency if asked else 1

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from labelloop.prompting import Constants
 
 Array = NDArray[np.float64]
+_SURE = 1e-6  # nearer to 0 or 1 no engine is believed, so that one alone cannot rule a label out
 LEAST_CHANCE = 1e-3  # labels that mean the same must not make any difference count
 
 
@@ -94,6 +95,31 @@ def choose_several(against: Array, similarities: Array, prior: Prior, constants:
     odds = constants.several_offset + constants.several_best * behind + constants.several_own * own
     chances: Array = 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
     return chances
+
+
+def mix(first: Array, second: Array, weight: float, several: bool = False) -> Array:
+    """What two engines say as one: the logarithmic opinion pool (Genest and Zidek 1986), whose log-loss has one minimum
+    in the weight, and in which an engine that is sure counts for more than one that is not. A linear pool of two
+    calibrated forecasts is always less sure than it should be (Ranjan and Gneiting 2010).
+
+    Args:
+        first, second: (n_texts, n_labels) probabilities: rows that sum to 1, or with ``several`` each label by itself.
+        weight: in [0, 1], of the second.
+
+    Returns:
+        (n_texts, n_labels) of the same sort; with a weight of 0 or 1 exactly what one of them says.
+    """
+    if weight in (0, 1):
+        return second if weight else first
+    a, b = (np.clip(one, _SURE, 1 - _SURE) for one in (first, second))
+    logs = (1 - weight) * np.log(a) + weight * np.log(b)
+    if several:
+        against = (1 - weight) * np.log1p(-a) + weight * np.log1p(-b)
+        made: Array = 1 / (1 + np.exp(against - logs))
+        return made
+    exponents = np.exp(logs - logs.max(axis=1, keepdims=True))
+    made = exponents / exponents.sum(axis=1, keepdims=True)
+    return made
 
 
 def rounded(chance: Any) -> float:

@@ -17,22 +17,30 @@ ALTERNATIVES = 10
 EMPTY = "The text is empty."
 
 
-def decide(plan: FieldPlan, similarities: Array, prior: Prior, windows: Sequence[int]) -> list[Answer]:
-    """One answer per text.
+def chances(plan: FieldPlan, similarities: Array, prior: Prior) -> Array:
+    """(n_texts, n_labels) probabilities: of each label to be the right one, or, where several may be, to be right.
 
     Args:
         plan: its calibration holds the constants.
         similarities: (n_texts, n_labels) from the plan's engine.
         prior: of the field's labels.
-        windows: of each text.
     """
     constants = Constants(**plan.calibration["constants"])
     against = calibration.evidence(similarities, prior, constants)
     if plan.field.multiple:
-        chances = calibration.choose_several(against, similarities, prior, constants)
-        return [_several(plan.field, row, count) for row, count in zip(chances, windows, strict=True)]
-    chances = calibration.choose_one(against, constants)
-    return [_one(plan.field, row, count) for row, count in zip(chances, windows, strict=True)]
+        return calibration.choose_several(against, similarities, prior, constants)
+    return calibration.choose_one(against, constants)
+
+
+def answers(field: Field, chances: Array, windows: Sequence[int]) -> list[Answer]:
+    """One answer per text, from (n_texts, n_labels) ``chances`` and how many windows each text was read in."""
+    decide = _several if field.multiple else _one
+    return [decide(field, row, count) for row, count in zip(chances, windows, strict=True)]
+
+
+def decide(plan: FieldPlan, similarities: Array, prior: Prior, windows: Sequence[int]) -> list[Answer]:
+    """One answer per text; arguments as ``chances`` and ``answers``."""
+    return answers(plan.field, chances(plan, similarities, prior), windows)
 
 
 def empty(field: Field) -> Answer:

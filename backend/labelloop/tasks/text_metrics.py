@@ -53,6 +53,8 @@ def rouge(texts: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str
 USEFUL = {"translation": 0.4, "summarisation": 0.25, "question_answering": 0.5}
 """By kind, the least of its first metric (of the text alone) with which a text counts as right: chrF, ROUGE-L, F1. The
 scores of answers are probabilities of this."""
+NAMES = {"translation": "chrF", "summarisation": "ROUGE-L"}
+"""By kind, what ``each`` measures; F1 of all others."""
 
 
 def each(kind: str, texts: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:

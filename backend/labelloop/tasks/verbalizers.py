@@ -116,7 +116,7 @@ def _groups(field: Field, prompt: Prompt) -> list[tuple[str, ...] | None]:
             for index, label in enumerate(field.labels)
             if leaves[key(_leaf(label))] == 1 and (phrases := _look_up(label, lookup))
         }
-        if len(found) < max(2, group.share * len(field.labels)):
+        if len(found) < max(group.fewest, group.share * len(field.labels)):
             continue
         for index, phrases in found.items():
             if len(found) > best[index]:
