@@ -98,9 +98,9 @@ _IMPERATIVES: dict[str, Purpose] = {
     **dict.fromkeys(
         word_set(
             "rewrite rephrase reword paraphrase simplify proofread correct normalize normalise continue complete "
-            "compose generate draft formuliere formulieren vereinfache vereinfachen korrigiere korrigieren paraphrasiere "
-            "reformulez reformule simplifiez corrigez rédigez rédige reescribe reescriba simplifica corrige corrija "
-            "redacta redacte riscrivi"
+            "compose generate draft formuliere formulieren vereinfache vereinfachen korrigiere korrigieren "
+            "paraphrasiere reformulez reformule simplifiez corrigez rédigez rédige reescribe reescriba "
+            "simplifica corrige corrija redacta redacte riscrivi"
         ),
         "generation",
     ),

@@ -320,7 +320,7 @@ def _build(
         sources = box.direction.inputs
     told: dict[str, str] = {}
     if kind != "extraction":
-        told = {"instruction": _instruction(box)} | dict(options)
+        told = {**options, "instruction": _instruction(box) or options.get("instruction", "")}
         if kind == "translation":
             told["source_language"], told["target_language"] = _languages(box)
         told |= box.direction.options | {"instruction": box.direction.instruction or told["instruction"]}
