@@ -110,7 +110,7 @@ class Dialect:
             if choices[0].logprobs is None:
                 refused |= {"logprobs"}
             with self._changing:
-                self._accepted.add(frozenset(payload))
+                self._accepted.add(frozenset((*payload, request.schema)))
                 self.refused |= refused
             return choices
 
@@ -184,7 +184,9 @@ class Dialect:
                 )
             return "chat"
         path, payload = self._payload(request, refused)
-        known = frozenset(payload) in self._accepted  # the server understands all of it: the request itself is amiss
+        known = (
+            frozenset((*payload, request.schema)) in self._accepted
+        )  # the server understands all of it: the request itself is amiss
         if known or refusal.code == "context_length_exceeded" or _TOO_LONG.search(said) or refusal.status == 413:
             raise _to_blame(refusal)
         left = [
