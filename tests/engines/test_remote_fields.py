@@ -6,6 +6,7 @@ import pytest
 
 from labelloop import doctor
 from labelloop.engines.remote_rank import DEFAULT_QUESTION, options
+from labelloop.errors import ModelError
 from labelloop.prompting import load_prompt
 from labelloop.settings import Settings
 from labelloop.tasks import answer, at_once, make_bundle, readings
@@ -81,10 +82,11 @@ def test_the_doctor_tells_a_server_without_log_probabilities(tmp_path: Path) -> 
 
 def test_the_doctor_tells_a_server_that_is_down(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, remote_url="http://127.0.0.1:9/v1", remote_key=KEY)
-    down = [one for one in doctor.examine(settings) if one.area == "remote"]
-    assert [one.state for one in down] == ["bad"] and "127.0.0.1:9" in down[0].what and KEY not in str(down)
+    with pytest.raises(ModelError, match=r"127\.0\.0\.1:9") as down:
+        findings(settings)
+    assert KEY not in str(down.value)
     unset = Settings(data_dir=tmp_path, fields={"topic": {"engine": "remote"}})
-    with pytest.raises(Exception, match="LABELLOOP_REMOTE_URL"):
+    with pytest.raises(ModelError, match="LABELLOOP_REMOTE_URL"):
         findings(unset)
     assert findings(Settings(data_dir=tmp_path)) == []
 

@@ -110,7 +110,7 @@ class Dialect:
             if choices[0].logprobs is None:
                 refused |= {"logprobs"}
             with self._changing:
-                self._accepted.add(frozenset(payload))
+                self._accepted.add(frozenset((*payload, request.schema)))
                 self.refused |= refused
             return choices
 
@@ -150,7 +150,7 @@ class Dialect:
                 if "continue" not in refused:
                     payload |= {"continue_final_message": True, "add_generation_prompt": False}
             if "logprobs" not in refused:
-                payload |= {"logprobs": True} | ({"top_logprobs": request.top} if request.top else {})
+                payload |= {"logprobs": True, "top_logprobs": request.top or 1}  # llama-cpp-python tells none with 0
         if "temperature" not in refused:
             payload["temperature"] = request.temperature
         if "seed" not in refused:
@@ -184,7 +184,9 @@ class Dialect:
                 )
             return "chat"
         path, payload = self._payload(request, refused)
-        known = frozenset(payload) in self._accepted  # the server understands all of it: the request itself is amiss
+        known = (
+            frozenset((*payload, request.schema)) in self._accepted
+        )  # the server understands all of it: the request itself is amiss
         if known or refusal.code == "context_length_exceeded" or _TOO_LONG.search(said) or refusal.status == 413:
             raise _to_blame(refusal)
         left = [
