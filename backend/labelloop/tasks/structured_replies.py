@@ -98,7 +98,10 @@ def cut(
     """Windows of the text that fit beside what else is asked (``without`` the text); none where nothing fits."""
     (size,) = measure([text])
     (rest,) = writer.sizes([without])
-    room = min(writer.room - rest - prompt.length.of(size), prompt.window or writer.room)
+    free = writer.room - rest
+    room = min(free, prompt.window or free)
+    while room > 0 and room + prompt.length.of(room) > free:  # a shorter window needs a shorter reply
+        room -= 1
     if size <= room:
         return [(0, len(text))]
     return windows.cut(text, room, measure) if room >= LEAST_ROOM else []
