@@ -289,7 +289,9 @@ def _languages(box: Box) -> tuple[str, str]:
     objects = [box.config.objects[name] for name in box.shown if name in box.config.objects]
     told = [languages.pair(languages.in_name(box.name))]
     told += [languages.pair(languages.in_text(words)) for _, words in box.beside]
+    theirs = {heading_of(one) for name, one in box.config.controls.items() if name != box.name}
     headers = [fixed(value(one)) for one in box.node.getroottree().iter() if tag(one) == "header"]
+    headers = [one for one in headers if one not in theirs]
     told += [languages.pair(languages.in_text(one)) for one in headers if purposes.by_sentence(one)]
     own = [languages.in_attributes(one) for one in objects]
     own += [language for one in objects for language in _spoken(one)]
