@@ -45,12 +45,13 @@ class Craft:
     """What a written kind knows.
 
     ``settle(job, prompt)``: the job with what is decided once for all its windows; ``tell(job, prompt)``: the values
-    that it adds to the common ones. Both raise Unwritable. ``shows(job, prompt)``:
-    demonstrations that suit the job. ``clean(text, job, prompt)``, ``fault(text, job, prompt)``: what of a reply
-    counts, and why it is worthless ("" where it is not). ``nearness(one, other)``: in [0, 1], how well one text serves
-    where the other is right; consensus maximises it. ``beside(job, prompt)``: (origin, text) of candidates that no
-    model wrote. ``fallback(job, prompt)``: the same, of a text for where no candidate is worth anything. ``merge``:
-    what becomes of the replies of a text's windows. ``shape(answer, plan, reading, prompt)``: the answer as it leaves.
+    that it adds to the common ones. Both raise Unwritable. ``shows(job, prompt)``: demonstrations that suit the job.
+    ``clean(text, job, prompt)``, ``fault(text, job, prompt)``: what of a reply counts, and why it is worthless (""
+    where it is not). ``nearness(one, other)``: in [0, 1], how well one text serves where the other is right; consensus
+    maximises it. ``beside(job, prompt)``: (origin, text) of candidates that no model wrote, which engines that judge
+    weigh too. ``fallback(job, prompt)``: the same, of a text for where no candidate is worth anything. ``merge``: what
+    becomes of the replies of a text's windows. ``nothing``: the text that says that there is nothing to write.
+    ``shape(answer, plan, reading, prompt)``: the answer as it leaves.
 
     ``manner(job, prompt, manner)``: the manner of the first replies to a job. ``repair(text, job, prompt)``: a worthy
     text made better, and what was done to it. ``worth(text, job, prompt)``: in [0, 1], how far a text does what is
@@ -69,6 +70,7 @@ class Craft:
     beside: Callable[[Job, Any], Sequence[tuple[str, str]]] = lambda job, prompt: ()
     fallback: Callable[[Job, Any], tuple[str, str] | None] = lambda job, prompt: None
     merge: Merge = "join"
+    nothing: str = ""
     shape: Callable[[Answer, FieldPlan, Reading, Any], Answer] = lambda answer, plan, reading, prompt: answer
     manner: Callable[[Job, Any, Manner], Manner] = lambda job, prompt, manner: manner
     repair: Callable[[str, Job, Any], tuple[str, tuple[str, ...]]] = lambda text, job, prompt: (text, ())
@@ -287,7 +289,8 @@ def _candidates(
             text = replies.whole(text)
         text = desk.craft.clean(text, job, desk.prompt)
         text, repairs = desk.craft.repair(text, job, desk.prompt)
-        if fault := replies.fault(text) or desk.craft.fault(text, job, desk.prompt):
+        fault = "" if text and text == desk.craft.nothing else replies.fault(text)
+        if fault := fault or desk.craft.fault(text, job, desk.prompt):
             work.faults[fault] += 1
             continue
         worth = desk.craft.worth(text, job, desk.prompt)
@@ -322,7 +325,7 @@ def _merge(desk: _Desk, work: _Work, last: bool) -> None:
         work.facts["windows_without_reply"] = missing
     together = choosing.together([one for _, one in kept])
     if desk.craft.merge == "best":
-        work.written = max((one for _, one in kept), key=lambda one: one.logprob)
+        work.written = max((one for _, one in kept), key=lambda one: (one.text != desk.craft.nothing, one.logprob))
     elif desk.craft.merge == "again" and not last:
         work.facts["rounds"] = work.facts.get("rounds", 1) + 1
         _divide(desk, work, replace_text(work.job, "\n".join(one.text for _, one in kept)))

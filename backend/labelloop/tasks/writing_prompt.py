@@ -77,9 +77,9 @@ class Length(Strict):
     most: int = Key(128, ge=1)
 
     def of(self, tokens: int) -> int:
-        """Rounded up to a multiple of 16, so that asks of about one size are written together."""
+        """Rounded up to a multiple of 32, so that asks of about one size are written together."""
         wanted = min(self.most, self.least + int(self.per_token * tokens))
-        return -(-wanted // 16) * 16
+        return -(-wanted // 32) * 32
 
 
 class Constants(Strict):
