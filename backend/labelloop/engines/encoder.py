@@ -175,7 +175,7 @@ def load(model: str, revision: str, settings: Settings) -> Encoder:
     """
     from sentence_transformers import SentenceTransformer
 
-    folder = weights.folder(model, revision)
+    folder = weights.folder(model, revision, settings)
     with weights.loading("a sentence-transformers or BERT-like model", model, settings):
         loaded = SentenceTransformer(
             str(folder),

@@ -165,7 +165,7 @@ def load(model: str, revision: str, settings: Settings) -> Gliner:
             "choose another engine for the field (LABELLOOP_FIELDS).",
         ) from error
 
-    folder = weights.folder(model, revision)
+    folder = weights.folder(model, revision, settings)
     with weights.loading("a GLiNER model", model, settings):
         if not (folder / "model.safetensors").is_file():
             raise ValueError("there is no model.safetensors in it")

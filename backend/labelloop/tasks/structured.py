@@ -11,17 +11,24 @@ from labelloop.prompting import Prompt, PromptFile, load_file, unchanged
 from labelloop.settings import EngineName, Settings
 from labelloop.tasks import (
     comparison,
+    dialogue,
     entities,
     extraction,
     extraction_prompt,
+    generation,
     qualities,
+    question_answering,
     ranking,
     relations,
     remarks,
+    summarisation,
+    translation,
 )
 from labelloop.tasks.classification import EMPTY
 from labelloop.tasks.entity_prompt import EntityPrompt
 from labelloop.tasks.relation_prompt import RelationPrompt
+from labelloop.tasks.writing import Craft, writes
+from labelloop.tasks.writing_prompt import WritingPrompt
 from labelloop.words import Answer, Bundle, FieldPlan, Reading, Span
 
 
@@ -41,6 +48,15 @@ class Kind:
     warm: Callable[[FieldPlan, Any, Any], None] = lambda plan, engine, prompt: None
 
 
+_WRITTEN: dict[str, tuple[str, type[WritingPrompt], Craft]] = {
+    "dialogue": (dialogue.PROMPT, dialogue.Prompt, dialogue.CRAFT),
+    "generation": (generation.PROMPT, generation.Prompt, generation.CRAFT),
+    "question_answering": (question_answering.PROMPT, question_answering.Prompt, question_answering.CRAFT),
+    "summarisation": (summarisation.PROMPT, summarisation.Prompt, summarisation.CRAFT),
+    "translation": (translation.PROMPT, translation.Prompt, translation.CRAFT),
+}
+_WRITERS: tuple[EngineName, ...] = ("causal", "remote")
+
 _entities = Kind(entities.PROMPT, EntityPrompt, entities.answer, warm=entities.warm)
 KINDS: dict[tuple[str, EngineName], Kind] = {
     ("entities", "encoder"): _entities,
@@ -52,6 +68,17 @@ KINDS: dict[tuple[str, EngineName], Kind] = {
         relations.PROMPT, RelationPrompt, relations.answer, on_spans=True, warm=relations.warm
     ),
     ("remarks", "encoder"): Kind(remarks.PROMPT, Prompt, remarks.answer, on_spans=True, warm=remarks.warm),
+    **{
+        (name, engine): Kind(prompt, file, writes(craft))
+        for name, (prompt, file, craft) in _WRITTEN.items()
+        for engine in _WRITERS
+    },
+    **{
+        ("extraction", engine): Kind(
+            question_answering.PROMPT, question_answering.Prompt, writes(question_answering.QUOTING)
+        )
+        for engine in _WRITERS
+    },
 }
 """By task kind and engine; of the engines that serve a kind, "auto" takes the first."""
 

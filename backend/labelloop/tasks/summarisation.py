@@ -1,0 +1,61 @@
+"""Summarisation: a text in fewer words. Long texts by windows, whose summaries are summarised again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from labelloop.tasks import replies
+from labelloop.tasks.sentences import sentences, tokens
+from labelloop.tasks.writing import Craft, Unwritable
+from labelloop.tasks.writing_prompt import Job, WritingPrompt
+from labelloop.templating import Value
+
+PROMPT = "summarisation/v1"
+LONGER = "is no shorter than the text"
+
+
+class Prompt(WritingPrompt):
+    """A prompt file of the summarisation task. ``words``, ``sentences``: the wished length, a number or ""."""
+
+    variables: ClassVar[frozenset[str]] = frozenset({"words", "sentences"})
+
+
+def tell(job: Job, prompt: Prompt) -> Mapping[str, Value]:
+    return {name: str(number(job, name) or "") for name in ("words", "sentences")}
+
+
+def number(job: Job, name: str) -> int:
+    """An option that is a number; 0 where it is not set.
+
+    Raises:
+        Unwritable: it is something else.
+    """
+    value = job.option(name)
+    if not value:
+        return 0
+    if not value.isdigit() or not 0 < int(value) <= 10_000:
+        raise Unwritable(f"The option {name} must be a number from 1 to 10000, not {value!r}.")
+    return int(value)
+
+
+def clean(text: str, job: Job, prompt: Prompt) -> str:
+    """The reply, cut after as many whole sentences as are wished for: ``sentences``, or as fit into ``words``."""
+    text = replies.clean(text, prompt.lead_ins)
+    most, words = number(job, "sentences"), number(job, "words")
+    end, seen = 0, 0
+    for place, sentence in enumerate(sentences(text)):
+        seen += sum(token.is_word for token in sentence)
+        if place and ((most and place >= most) or (words and seen > words)):
+            return text[:end].strip()
+        end = sentence[-1].end
+    return text
+
+
+def fault(text: str, job: Job, prompt: Prompt) -> str:
+    if replies.same(text, job.text):
+        return replies.COPIES
+    return LONGER if len(tokens(text)) > max(12, len(tokens(job.text))) else ""
+
+
+CRAFT = Craft(tell=tell, clean=clean, fault=fault, merge="again")

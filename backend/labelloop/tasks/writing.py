@@ -1,0 +1,362 @@
+"""Kinds that write: from readings to asks, from replies to texts. One flow; each kind adds what it alone knows.
+
+A reading becomes a ``Job``; a job that does not fit into the model becomes several, each with a window of its longest
+passage; each is asked for, its candidates are cleaned and checked, one is chosen, and the windows' replies are merged
+by the kind's rule. What was done stands in the answer's provenance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from labelloop.engines import Manner, Writer, Written
+from labelloop.tasks import choosing, replies, windows
+from labelloop.tasks.calibration import rounded
+from labelloop.tasks.choosing import Candidate
+from labelloop.tasks.writing_prompt import Demonstration, Job, Values, WritingPrompt, ask
+from labelloop.templating import Value
+from labelloop.words import Answer, Field, FieldPlan, Reading
+
+LEAST_ROOM = 8
+"""Tokens of text that must fit beside the rest of a prompt."""
+LEAST_AFTER = 2
+"""Words that go on from another beginning than the prompt's, else it is only closed with a full stop."""
+MOST_ROUNDS = 4
+"""How often replies are read again; what is longer then is put together as it is."""
+Merge = Literal["join", "again", "best", "last"]
+_TOLD = {
+    "join": "the replies of all windows, put together",
+    "again": "the replies of all windows, read again as one text",
+    "best": "the likeliest of the windows' replies",
+    "last": "the last lines that fit were read alone",
+}
+
+
+class Unwritable(Exception):
+    """There is nothing to write for this item; the message is the answer's reason."""
+
+
+@dataclass(frozen=True)
+class Craft:
+    """What a written kind knows.
+
+    ``settle(job, prompt)``: the job with what is decided once for all its windows; ``tell(job, prompt)``: the values
+    that it adds to the common ones. Both raise Unwritable. ``shows(job, prompt)``: demonstrations that suit the job.
+    ``clean(text, job, prompt)``, ``fault(text, job, prompt)``: what of a reply counts, and why it is worthless (""
+    where it is not). ``nearness(one, other)``: in [0, 1], how well one text serves where the other is right; consensus
+    maximises it. ``beside(job, prompt)``: (origin, text) of candidates that no model wrote, which engines that judge
+    weigh too. ``fallback(job, prompt)``: the same, of a text for where no candidate is worth anything. ``merge``: what
+    becomes of the replies of a text's windows. ``nothing``: the text that says that there is nothing to write.
+    ``shape(answer, plan, reading, prompt)``: the answer as it leaves.
+
+    ``manner(job, prompt, manner)``: the manner of the first replies to a job. ``repair(text, job, prompt)``: a worthy
+    text made better, and what was done to it. ``worth(text, job, prompt)``: in [0, 1], how far a text does what is
+    wished; the most worthy candidates alone are chosen from. ``again(best, job, prompt)``: where none is worth 1,
+    (beginning, samples) of what else is written before one is chosen; a beginning of None is that of the prompt.
+    ``bare(job)``: the job without its text, for a choice by what the text adds. ``count(job, prompt)``: how many
+    different texts are wished for.
+    """
+
+    settle: Callable[[Job, Any], Job] = lambda job, prompt: job
+    tell: Callable[[Job, Any], Mapping[str, Value]] = lambda job, prompt: {}
+    shows: Callable[[Job, Any], Sequence[Demonstration]] = lambda job, prompt: prompt.demonstrations
+    clean: Callable[[str, Job, Any], str] = lambda text, job, prompt: replies.clean(text, prompt.lead_ins)
+    fault: Callable[[str, Job, Any], str] = lambda text, job, prompt: replies.fault(text)
+    nearness: choosing.Nearness = choosing.shared_words
+    beside: Callable[[Job, Any], Sequence[tuple[str, str]]] = lambda job, prompt: ()
+    fallback: Callable[[Job, Any], tuple[str, str] | None] = lambda job, prompt: None
+    merge: Merge = "join"
+    nothing: str = ""
+    shape: Callable[[Answer, FieldPlan, Reading, Any], Answer] = lambda answer, plan, reading, prompt: answer
+    manner: Callable[[Job, Any, Manner], Manner] = lambda job, prompt, manner: manner
+    repair: Callable[[str, Job, Any], tuple[str, tuple[str, ...]]] = lambda text, job, prompt: (text, ())
+    worth: Callable[[str, Job, Any], float] = lambda text, job, prompt: 1.0
+    again: Callable[[str, Job, Any], Sequence[tuple[str | None, int]]] = lambda best, job, prompt: ()
+    bare: Callable[[Job], Job] = lambda job: replace_text(job, "")
+    count: Callable[[Job, Any], int] = lambda job, prompt: 1
+
+
+@dataclass
+class _Work:
+    """An item on its way. ``parts``: jobs of this round with the space before each in the text. ``found``: the chosen
+    candidate of each. ``facts``: of the provenance."""
+
+    job: Job
+    parts: list[tuple[str, Job]] = field(default_factory=list)
+    found: list[Candidate] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    faults: Counter[str] = field(default_factory=Counter)
+    reason: str = ""
+    written: Candidate | None = None
+
+
+@dataclass(frozen=True)
+class _Desk:
+    """A kind at work: what all its items share."""
+
+    craft: Craft
+    writer: Writer
+    prompt: WritingPrompt
+
+    def values(self, job: Job) -> Values:
+        return {**job.values, **self.craft.tell(job, self.prompt)}
+
+    def ask(self, job: Job) -> choosing.Asked:
+        suiting = self.craft.shows(job, self.prompt)[: self.prompt.shown]
+        shown = [(self.values(one.job), one.reply) for one in suiting]
+        return ask(self.prompt, self.values(job), shown)
+
+    def manner(self, job: Job, size: int) -> Manner:
+        """How to write of a job whose text has ``size`` tokens."""
+        prompt = self.prompt
+        usual = Manner(prompt.length.of(size), prompt.stop, "", prompt.samples, prompt.temperature)
+        return self.craft.manner(job, prompt, usual)
+
+    def measure(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, one more for what cutting may add."""
+        bare, *sizes = self.writer.sizes([choosing.plain(""), *(choosing.plain(text) for text in texts)])
+        return [max(1, size - bare + 1) for size in sizes]
+
+
+def writes(craft: Craft) -> Callable[[FieldPlan, Sequence[Reading], Writer, Any], list[Answer]]:
+    """The ``answer`` of a kind's registry line."""
+    return lambda plan, readings, writer, prompt: answer(craft, plan, readings, writer, prompt)
+
+
+def answer(
+    craft: Craft, plan: FieldPlan, readings: Sequence[Reading], writer: Writer, prompt: WritingPrompt
+) -> list[Answer]:
+    """One Answer per reading, with one text and the probability that it is right; or the reason why there is none.
+
+    Raises:
+        ModelError: the engine fails as a whole.
+    """
+    desk = _Desk(craft, writer, prompt)
+    works = [_Work(job_of(plan.field, reading)) for reading in readings]
+    for work in works:
+        _begin(desk, work)
+    for round_ in range(MOST_ROUNDS):
+        open_ = [work for work in works if work.parts and not work.reason]
+        if not open_:
+            break
+        _write(desk, open_)
+        for work in open_:
+            _merge(desk, work, last=round_ == MOST_ROUNDS - 1)
+    return [_finish(desk, plan, work, reading) for work, reading in zip(works, readings, strict=True)]
+
+
+def job_of(field: Field, reading: Reading) -> Job:
+    """What is to be written for the field of an item that reads so."""
+    passages = tuple((passage.name, passage.text) for passage in reading.passages)
+    return Job(passages, reading.query, field.question, field.options, field.name)
+
+
+def _begin(desk: _Desk, work: _Work) -> None:
+    try:
+        work.job = desk.craft.settle(work.job, desk.prompt)
+    except Unwritable as error:
+        work.reason = str(error)
+        return
+    _divide(desk, work, work.job)
+
+
+def _divide(desk: _Desk, work: _Work, job: Job) -> None:
+    """Sets the parts of the work: the job, or windows of its longest passage where it does not fit."""
+    work.parts, work.found = [], []
+    try:
+        longest = max(range(len(job.passages)), key=lambda place: len(job.passages[place][1]))
+        name, text = job.passages[longest]
+        empty = replace_passage(job, longest, name, "")
+        whole, without = desk.writer.sizes([desk.ask(job), desk.ask(empty)])
+    except Unwritable as error:
+        work.reason = str(error)
+        return
+    except ValueError as error:
+        work.reason = f"The prompt {desk.prompt.name} does not serve this field: {error}."
+        return
+    most = desk.manner(job, whole - without).max_tokens
+    room = desk.writer.room - without - most
+    if desk.prompt.window:
+        room = min(room, desk.prompt.window)
+    if whole - without <= room and desk.prompt.by == "text":
+        work.parts = [("", job)]
+        return
+    if room < LEAST_ROOM:
+        work.reason = "What stands beside the text leaves no room for it in the model."
+        return
+    if desk.craft.merge == "last":
+        places = [(windows.tail(text, room, desk.measure), len(text))]
+        work.facts["left_out"] = f"the first {places[0][0]} of {len(text)} characters"
+    else:
+        places = windows.cut(text, room, desk.measure, desk.prompt.by)
+    before = 0
+    for start, end in places:
+        piece = text[start:end]
+        inner = piece.strip()
+        if inner:
+            start += len(piece) - len(piece.lstrip())
+            work.parts.append((text[before:start], replace_passage(job, longest, name, inner)))
+            before = start + len(inner)
+    if len(work.parts) > 1:
+        work.facts["windows"] = max(len(work.parts), work.facts.get("windows", 1))
+    if len(work.parts) > 1 or desk.craft.merge == "last":
+        work.facts["merged"] = _TOLD[desk.craft.merge]
+
+
+def replace_passage(job: Job, place: int, name: str, text: str) -> Job:
+    """The job with another text at one of its passages."""
+    return job._replace(passages=(*job.passages[:place], (name, text), *job.passages[place + 1 :]))
+
+
+def _write(desk: _Desk, works: Sequence[_Work]) -> None:
+    """Writes all parts of all works, chooses one text for each."""
+    asked = [(work, job, desk.ask(job)) for work in works for _, job in work.parts]
+    manners = [desk.manner(job, desk.measure([job.text])[0]) for _, job, _ in asked]
+    pools: list[list[Candidate]] = []
+    for (work, job, its_ask), written in zip(asked, _replies(desk, [one[2] for one in asked], manners), strict=True):
+        pools.append(_candidates(desk, work, job, its_ask, written, desk.prompt.keep_begin))
+        pools[-1] += _beside(desk, job, its_ask)
+    _write_again(desk, asked, manners, pools)
+    for (work, job, its_ask), pool in zip(asked, pools, strict=True):
+        most = max((one.worth for one in pool), default=0.0)
+        worthy = [one for one in pool if one.worth == most]
+        bare = desk.ask(desk.craft.bare(job)) if desk.prompt.choice == "pointed" else None
+        chosen = choosing.choose(worthy, desk.prompt.choice, desk.craft.nearness, desk.writer, its_ask, bare)
+        if chosen is None and (other := desk.craft.fallback(job, desk.prompt)):
+            chosen = Candidate(other[1], origin=other[0])
+        if chosen and (wished := desk.craft.count(job, desk.prompt)) > 1:
+            work.facts["texts_wished"] = wished
+            chosen = replace(chosen, more=choosing.others(pool, chosen, wished - 1))
+        work.found.append(chosen or Candidate(""))
+        work.facts["candidates"] = work.facts.get("candidates", 0) + len(pool)
+
+
+def _replies(desk: _Desk, asks: Sequence[choosing.Asked], manners: Sequence[Manner]) -> list[list[Written]]:
+    """The replies to asks, each in its manner; those of one manner in one call."""
+    places: dict[Manner, list[int]] = {}
+    for place, manner in enumerate(manners):
+        places.setdefault(manner, []).append(place)
+    found: dict[int, list[Written]] = {}
+    for manner, its in places.items():
+        found.update(zip(its, desk.writer.write([asks[place] for place in its], manner), strict=True))
+    return [found[place] for place in range(len(asks))]
+
+
+def _write_again(
+    desk: _Desk,
+    asked: Sequence[tuple[_Work, Job, choosing.Asked]],
+    manners: Sequence[Manner],
+    pools: Sequence[list[Candidate]],
+) -> None:
+    """Adds candidates to the pools in which none does all that is wished."""
+    more: list[tuple[int, choosing.Asked, Manner]] = []
+    for place, ((_, job, its_ask), manner, pool) in enumerate(zip(asked, manners, pools, strict=True)):
+        best = max(pool, key=lambda one: (one.worth, one.logprob), default=Candidate("", worth=0.0))
+        if best.worth == 1:
+            continue
+        for begun, samples in desk.craft.again(best.text, job, desk.prompt):
+            other = its_ask if begun is None else its_ask._replace(begun=begun)
+            if desk.writer.sizes([other])[0] + manner.max_tokens <= desk.writer.room:
+                more.append((place, other, manner._replace(samples=samples)))
+    written = _replies(desk, [its_ask for _, its_ask, _ in more], [manner for _, _, manner in more])
+    for (place, its_ask, _), its in zip(more, written, strict=True):
+        work, job, _ = asked[place]
+        known = {one.text for one in pools[place]}
+        if its_ask.begun != asked[place][2].begun:
+            its = [one for one in its if one.text.count(" ") >= LEAST_AFTER]
+        keep = desk.prompt.keep_begin or its_ask.begun != asked[place][2].begun
+        new = _candidates(desk, work, job, its_ask, its, keep)
+        pools[place] += [one for one in new if one.text not in known]
+
+
+def replace_text(job: Job, text: str) -> Job:
+    """The job with a text in place of all its passages."""
+    return job._replace(passages=tuple((name, text) for name, _ in job.passages))
+
+
+def _candidates(
+    desk: _Desk, work: _Work, job: Job, its_ask: choosing.Asked, written: Sequence[Written], keep: bool
+) -> list[Candidate]:
+    """The worthy ones of the replies to an ask; the faults of the others are counted. ``keep``: the ask's beginning."""
+    pool: list[Candidate] = []
+    for one in written:
+        text = its_ask.begun + one.text if keep else one.text
+        if not one.finished:
+            text = replies.whole(text)
+        text = desk.craft.clean(text, job, desk.prompt)
+        text, repairs = desk.craft.repair(text, job, desk.prompt)
+        fault = "" if text and text == desk.craft.nothing else replies.fault(text)
+        if fault := fault or desk.craft.fault(text, job, desk.prompt):
+            work.faults[fault] += 1
+            continue
+        worth = desk.craft.worth(text, job, desk.prompt)
+        pool.append(Candidate(text, one.logprob, one.tokens, one.finished, worth=worth, repairs=repairs))
+    return pool
+
+
+def _beside(desk: _Desk, job: Job, its_ask: choosing.Asked) -> list[Candidate]:
+    """The candidates that no model wrote, judged as replies to the ask; none where the engine cannot judge."""
+    beside = desk.craft.beside(job, desk.prompt) if choosing.judges(desk.writer) else ()
+    if not beside:
+        return []
+    texts = [text for _, text in beside]
+    (chances,) = desk.writer.judge([its_ask], [texts])  # type: ignore[attr-defined]
+    return [
+        Candidate(text, float(chance), size, True, origin, desk.craft.worth(text, job, desk.prompt))
+        for (origin, text), chance, size in zip(beside, chances, desk.measure(texts), strict=True)
+    ]
+
+
+def _merge(desk: _Desk, work: _Work, last: bool) -> None:
+    """Sets ``written``, or the parts of the next round."""
+    parts, found = work.parts, work.found
+    kept = [(space, one) for (space, _), one in zip(parts, found, strict=True) if one.text]
+    work.parts = []
+    if not kept:
+        return
+    if len(parts) == 1:
+        work.written = kept[0][1]
+        return
+    if missing := len(parts) - len(kept):
+        work.facts["windows_without_reply"] = missing
+    together = choosing.together([one for _, one in kept])
+    if desk.craft.merge == "best":
+        work.written = max((one for _, one in kept), key=lambda one: (one.text != desk.craft.nothing, one.logprob))
+    elif desk.craft.merge == "again" and not last:
+        work.facts["rounds"] = work.facts.get("rounds", 1) + 1
+        _divide(desk, work, replace_text(work.job, "\n".join(one.text for _, one in kept)))
+    else:
+        joined = "".join((space or "\n") + one.text if place else one.text for place, (space, one) in enumerate(kept))
+        work.written = replace(together, text=joined)
+
+
+def _finish(desk: _Desk, plan: FieldPlan, work: _Work, reading: Reading) -> Answer:
+    name = plan.field.name
+    facts = {"windows": 1, "candidates": 0, **work.facts}
+    if work.faults:
+        facts["refused"] = dict(sorted(work.faults.items()))
+    chosen = work.written
+    if chosen is None:
+        reason = work.reason or f"The model wrote nothing of use ({', '.join(sorted(work.faults))})."
+        return Answer(field=name, labels=(), score=0.0, reason=reason, provenance=facts)
+    facts["origin"] = chosen.origin
+    score = desk.prompt.constants.fallback
+    if chosen.tokens:
+        facts["logprob"] = round(chosen.logprob, 4)
+        score = chance(chosen.logprob, desk.prompt) * chosen.worth
+    if chosen.repairs:
+        facts["repaired"] = list(chosen.repairs)
+    if not chosen.finished:
+        facts["stopped"] = "at its greatest length; the last whole sentence is kept"
+    texts = (chosen.text, *chosen.more)
+    found = Answer(field=name, labels=(), texts=texts, score=rounded(score), provenance=facts)
+    return desk.craft.shape(found, plan, reading, desk.prompt)
+
+
+def chance(logprob: float, prompt: WritingPrompt) -> float:
+    """The probability that a text with this mean log-probability per token is right."""
+    return 1 / (1 + math.exp(-max(-50.0, min(50.0, prompt.constants.intercept + prompt.constants.slope * logprob))))
