@@ -298,6 +298,8 @@ def _languages(box: Box) -> tuple[str, str]:
     source = next((language for language in (*own, *(one for one, _ in told)) if language), "")
     target = box.direction.options.get("target_language", "") or languages.in_attributes(box.node)
     target = target or next((language for _, language in told if language and language != source), "")
+    if not target and source not in {"", "English"}:
+        target = "English"  # what a foreign text is put into, where nothing says otherwise
     return ("" if source == target else source), target
 
 
