@@ -63,6 +63,9 @@ def _end(response: Response) -> Response:
     return response
 
 
+_STATUS_LINE = 300  # characters
+
+
 def _error(status_code: int, error: str, detail: str) -> Response:
     response = jsonify({"error": error, "detail": detail, "request_id": g.get("request_id", "")})
     response.status_code = status_code
@@ -71,6 +74,9 @@ def _error(status_code: int, error: str, detail: str) -> Response:
 
 def _answer_error(error: LabelLoopError) -> Response:
     response = _error(error.status, error.message, error.remedy)
+    if error.status == 400:  # of a refusal Label Studio shows its users the status line alone
+        told = " ".join(mask(str(error)).encode("ascii", "replace").decode().split())
+        response.status = f"400 {told[:_STATUS_LINE]}"
     if isinstance(error, UnavailableError):
         response.headers["Retry-After"] = str(error.retry_after)
     if error.status >= 500:

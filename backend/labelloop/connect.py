@@ -12,10 +12,11 @@ import httpx
 
 from labelloop.errors import ConfigError, SettingsError, StudioError, UnavailableError
 from labelloop.learning.store import Connection, Store, Version
-from labelloop.learning.versions import keep_calibrations
+from labelloop.learning.versions import as_stored, keep_calibrations, settings_for
 from labelloop.scoring.queues import Scoring
 from labelloop.settings import Settings
 from labelloop.studio.client import Json, Project, StudioClient
+from labelloop.studio.directions import read_extra
 from labelloop.studio.render import render_all
 from labelloop.studio.schema import Schema, read_config
 from labelloop.tasks import make_bundle
@@ -63,14 +64,17 @@ def connect(
     backend_url: str | None,
     keep_sampling: bool,
     report: Report,
+    extra_params: Any = None,
 ) -> Connected:
     """Connects a project; ``report`` hears each finished step in a line. Predictions are not pushed yet.
 
     ``project``: id or exact title. ``token``: personal access token or legacy token; sent to ``url`` only.
     ``backend_url``: how Label Studio reaches LabelLoop, without key; None: the settings' ``backend_url``.
-    ``keep_sampling``: leave the order of the tasks as it is.
+    ``keep_sampling``: leave the order of the tasks as it is. ``extra_params``: directions for single fields, kept in
+    Label Studio's model connection; None: those that it has.
 
     Raises:
+        RequestError: the extra params are wrong.
         StudioError: Label Studio does not answer or refuses; what was half made is removed, the remedy says what to do.
         ConfigError: the project's label config has nothing that can be filled.
         UnavailableError: our own web process does not answer at ``backend_url``.
@@ -80,19 +84,22 @@ def connect(
         report(f"logged in as {studio.check_login()}")
         found = studio.project(project)
         report(f"project {found.id} ({found.title}) has {found.task_count} tasks")
-        schema = _schema(found, report)
+        directions = _directions(studio, store, found, extra_params)
+        settings = settings_for(settings, directions)
+        schema = _schema(found, settings, report)
         base = (backend_url or settings.backend_url).rstrip("/")
         check_own_web(base, given=backend_url is not None, report=report)
         address = _address(studio, store, found, base, token, report)
         try:
+            store.update_connection(address.connection.id, directions=directions)
             version, calibrated = _version(settings, store, studio, address.connection, found, schema, report)
-            row = _backend(studio, found, address, version)
+            row = _backend(studio, found, address, version, directions)
             _webhook(studio, found, address)
         except BaseException:
             _undo(studio, store, found, address)
             raise
         report(f"Label Studio calls LabelLoop at {base}/k/... and sends every new label")
-        _settings(studio, store, found, address, version, keep_sampling, report)
+        _settings(studio, store, found, address, version, keep_sampling, directions, report)
         connection = store.update_connection(
             address.connection.id, backend_id=int(row["id"]), label_config=found.label_config
         )
@@ -106,6 +113,11 @@ _OFFERS = {
     "extraction": "the passage that answers",
     "comparison": "left or right",
     "ranking": "the list in order",
+    "question_answering": "an answer to the question",
+    "translation": "a translation",
+    "summarisation": "a summary",
+    "dialogue": "what is said next",
+    "generation": "what is asked for",
 }
 
 
@@ -118,8 +130,26 @@ def _offer(field: Field) -> str:
     return f"{many} the labels in each task's '{field.dynamic}'" if field.dynamic else f"{many} {labels}"
 
 
-def _schema(project: Project, report: Report) -> Schema:
-    schema = read_config(project.label_config)
+def _directions(studio: StudioClient, store: Store, project: Project, extra_params: Any) -> Json:
+    """The project's directions as they are stored: the given ones, else those of its model connection to us."""
+    if extra_params is not None:
+        return as_stored(read_extra(extra_params))
+    for row in studio.backends(project.id):
+        match = _KEY_AT_END.search(row.get("url") or "")
+        if match and store.connection_of_key(match[1]):
+            return as_stored(read_extra(row.get("extra_params")))
+    return {}
+
+
+def _extra(directions: Json) -> Json | None:
+    """Directions as Label Studio keeps them in the model connection."""
+    return {"fields": directions} if directions else None
+
+
+def _schema(project: Project, settings: Settings, report: Report) -> Schema:
+    schema = read_config(project.label_config, settings.fields)
+    for note in schema.notes:
+        report(f"note: {note}")
     for field in schema.fields:
         report(f"{field.name}: {field.tag}, {_offer(field)}, filled by LabelLoop")
     for name, reason in schema.skipped.items():
@@ -237,16 +267,18 @@ def _calibrate(
         return None
 
 
-def _backend(studio: StudioClient, project: Project, address: _Address, version: Version) -> Json:
+def _backend(studio: StudioClient, project: Project, address: _Address, version: Version, directions: Json) -> Json:
     """The backend row with our address, connected.
 
     Raises:
         StudioError: Label Studio refuses the address, or its call of our /setup fails.
     """
     if address.row is None:
-        row = studio.add_backend(project.id, address.url, version.name)
-    elif address.row["url"] != address.url:
-        row = studio.update_backend(address.row["id"], project.id, address.url, address.row["title"])
+        row = studio.add_backend(project.id, address.url, version.name, _extra(directions))
+    elif address.row["url"] != address.url or as_stored(read_extra(address.row.get("extra_params"))) != directions:
+        row = studio.update_backend(
+            address.row["id"], project.id, address.url, address.row["title"], _extra(directions)
+        )
     else:
         row = studio.backend(address.row["id"])
     if row.get("readable_state") != "Connected":
@@ -286,6 +318,7 @@ def _settings(
     address: _Address,
     version: Version,
     keep_sampling: bool,
+    directions: Json,
     report: Report,
 ) -> None:
     """Predictions are shown, uncertain tasks come first, and only those of our version count for that order.
@@ -302,7 +335,7 @@ def _settings(
     else:
         wanted["model_version"] = version.name
         if address.row is not None and address.row["title"] != version.name:
-            studio.update_backend(address.row["id"], project.id, address.url, version.name)
+            studio.update_backend(address.row["id"], project.id, address.url, version.name, _extra(directions))
     studio.update_project(project.id, **wanted)
     order = "in the order that the project has" if keep_sampling else "the least certain first"
     report(f"annotators see the predictions, tasks come {order}")

@@ -14,20 +14,23 @@ from labelloop.errors import RequestError
 from labelloop.evaluation import Tally, calibration_error
 from labelloop.offline import need_column
 from labelloop.studio.documents import Documents
-from labelloop.words import Answer, Field, Link, Span
+from labelloop.words import WRITTEN, Answer, Field, Link, Span
 
 Right: TypeAlias = tuple[Span, ...] | tuple[Link, ...] | tuple[str, ...]
 """What is right for one item: spans, links, the texts of which any may be quoted, or ids from best to worst."""
 
-KINDS = ("entities", "relations", "extraction", "ranking")
+KINDS = ("entities", "relations", "extraction", "ranking", *sorted(WRITTEN))
 _FORMS = {
     "entities": 'a list of {"start": 0, "end": 3, "label": "Person"}',
     "relations": 'a list of {"head": {"start": 0, "end": 3}, "tail": {"start": 9, "end": 12}, "label": "treats"}, or '
     'a label beside the columns "head" and "tail"',
     "extraction": 'a text, or a list of texts or of objects with one under "text"; an empty list where there is none',
     "ranking": "a list of ids, the best first",
+    **dict.fromkeys(WRITTEN, "a text, or a list of texts, any of which may be written"),
 }
 _MAIN = {"extraction": "f1", "ranking": "pair_accuracy"}
+_TEXTS = {"translation": "chrF", "summarisation": "ROUGE-L"}  # of other texts F1 of words
+_MAY_BE_NONE = frozenset({"extraction", "question_answering"})
 _ENDS = re.compile(r"\(e([12]),e([12])\)\s*$")
 
 
@@ -52,7 +55,7 @@ def read_right(tasks: Sequence[Mapping[str, Any]], field: Field, key: str) -> li
 
 def _right(data: Mapping[str, Any], field: Field, key: str) -> Right | None:
     value = data.get(key)
-    if value is None and field.kind != "extraction":
+    if value is None and field.kind not in _MAY_BE_NONE:
         return None
     documents = Documents([field], data)
     if field.kind == "entities":
@@ -60,7 +63,7 @@ def _right(data: Mapping[str, Any], field: Field, key: str) -> Right | None:
     if field.kind == "relations":
         pairs = [{**data, "label": value}] if isinstance(value, str) else _listed(value)
         return tuple(_link(one, field, documents) for one in pairs)
-    if field.kind == "extraction":
+    if field.kind == "extraction" or field.kind in WRITTEN:
         texts = [value] if isinstance(value, str) else _listed(value or [])
         return tuple(str(one["text"] if isinstance(one, Mapping) else one) for one in texts)
     return tuple(str(one) for one in _listed(value))
@@ -118,6 +121,7 @@ def evaluate_right(field: Field, right: Sequence[Right], answers: Sequence[Answe
         "n", "mean_score", "no_answer", "ece" (of the scores of single spans and links, else of answers); by kind:
         entities, relations: exact "precision", "recall", "f1" over all items, "macro_f1" and "report" by label;
         extraction: "exact_match", "f1" (Rajpurkar et al. 2016), "no_answer_accuracy" (whether there is one, 2018);
+        kinds that write: those of ``text_metrics.measure``; "ece" of whether a text is useful as ``USEFUL`` there says;
         ranking: "pair_accuracy" (the share of pairs in the right order), "first_accuracy".
     """
     scores: dict[str, Any] = {
@@ -130,6 +134,8 @@ def evaluate_right(field: Field, right: Sequence[Right], answers: Sequence[Answe
         return scores | _extraction(right, answers)
     if field.kind == "ranking":
         return scores | _ranking(right, answers)
+    if field.kind in WRITTEN:
+        return scores | _written(field.kind, right, answers)
     from labelloop.tasks.metrics import agreement
 
     found = [answer.spans if field.kind == "entities" else answer.links for answer in answers]
@@ -153,7 +159,13 @@ def evaluate_right(field: Field, right: Sequence[Right], answers: Sequence[Answe
 
 def tally(field: Field, right: Sequence[Right], answers: Sequence[Answer]) -> Tally:
     """What each item gained of the figure that counts for the kind: exact F1 of spans and links, else the mean over
-    items of F1 in words (extraction) or of pairs in the right order (ranking)."""
+    items of F1 in words (extraction), of pairs in the right order (ranking), or of ``text_metrics.each``."""
+    if field.kind in WRITTEN:
+        from labelloop.tasks import text_metrics
+
+        texts, references = _texts(right, answers)
+        worth = text_metrics.each(field.kind, texts, references)
+        return Tally(f"mean {_TEXTS.get(field.kind, 'F1')}", np.array(worth, np.float64), np.ones(len(worth)))
     if field.kind in ("entities", "relations"):
         counts = [_counts(field, its, answer) for its, answer in zip(right, answers, strict=True)]
         gained, possible = ([float(one[place]) for one in counts] for place in (0, 1))
@@ -189,17 +201,32 @@ def _row(gold: Sequence[Collection[Any]], found: Sequence[Collection[Any]], labe
     return {"precision": row["precision"], "recall": row["recall"], "f1-score": row["f1"], "support": row["gold"]}
 
 
+def _texts(right: Sequence[Right], answers: Sequence[Answer]) -> tuple[list[str], list[list[str]]]:
+    """What was quoted or written, "" where nothing was, and what may be."""
+    texts = [next(iter((*one.texts, *(span.text for span in one.spans))), "") for one in answers]
+    return texts, [[str(text) for text in its] for its in right]
+
+
 def _extraction(right: Sequence[Right], answers: Sequence[Answer]) -> dict[str, float]:
     from labelloop.tasks.metrics import exact_match, overlap_f1
 
-    quotes = [next(iter((*one.texts, *(span.text for span in one.spans))), "") for one in answers]
-    texts = [[str(text) for text in its] for its in right]
+    quotes, texts = _texts(right, answers)
     exact = [exact_match(quote, its) for quote, its in zip(quotes, texts, strict=True)]
     return {
         "exact_match": float(np.mean(exact)) if exact else 0.0,
         "f1": float(np.mean([overlap_f1(q, its) for q, its in zip(quotes, texts, strict=True)])) if exact else 0.0,
         "no_answer_accuracy": float(np.mean([bool(q) == bool(its) for q, its in zip(quotes, texts, strict=True)])),
         "ece": calibration_error([one.score for one in answers], [hit == 1 for hit in exact]),
+    }
+
+
+def _written(kind: str, right: Sequence[Right], answers: Sequence[Answer]) -> dict[str, float]:
+    from labelloop.tasks import text_metrics
+
+    texts, references = _texts(right, answers)
+    useful = [worth >= text_metrics.USEFUL.get(kind, 0.5) for worth in text_metrics.each(kind, texts, references)]
+    return text_metrics.measure(kind, texts, references) | {
+        "ece": calibration_error([one.score for one in answers], useful)
     }
 
 

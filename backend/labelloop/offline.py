@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from labelloop.errors import ConfigError, RequestError
-from labelloop.settings import Settings
+from labelloop.settings import Direction, Settings, get_settings
 from labelloop.studio.documents import Documents
 from labelloop.studio.render import render_all
 from labelloop.studio.results import prediction, validate
@@ -97,17 +97,22 @@ def _records(path: Path, problems: list[str]) -> Iterator[tuple[str, Any]]:
             problems.append(f"line {number}: not JSON: {error}")
 
 
-def read_schema(path: Path) -> Schema:
-    """The fields of a label config file.
+def read_schema(path: Path, directions: Mapping[str, Direction] | None = None) -> Schema:
+    """The fields of a label config file. ``directions``: what is said of single fields; None: ``Settings.fields``.
 
     Raises:
         ConfigError: it cannot be read, or has no control that LabelLoop can fill.
     """
+    return _fillable(config_of(path, directions), str(path))
+
+
+def config_of(path: Path, directions: Mapping[str, Direction] | None = None) -> Schema:
+    """The same of a label config file that may leave everything to people. Raises ConfigError: it cannot be read."""
     try:
-        schema = read_config(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}.") from None
-    return _fillable(schema, str(path))
+    return read_config(text, get_settings().fields if directions is None else directions)
 
 
 def _fillable(schema: Schema, what: str) -> Schema:
@@ -166,7 +171,7 @@ def sample_project(project: str, url: str, token: str, count: int) -> tuple[Sche
     with StudioClient(url, token) as studio:
         found = studio.project(project)
         tasks = list(studio.sample_tasks(found.id, count, _SEED))
-    schema = read_config(found.label_config)
+    schema = read_config(found.label_config, get_settings().fields)
     if not tasks:
         raise RequestError(f"The project '{found.title}' has no tasks yet.", "Import some, then try again.")
     return _fillable(schema, f"The project '{found.title}'"), tasks, found.task_count

@@ -10,11 +10,19 @@ from typing import Any
 
 from prometheus_client import Counter
 
-from labelloop.errors import ConfigError, KeyRefusedError, LabelLoopError, RequestError, StoreDownError, TooLargeError
+from labelloop.errors import (
+    ConfigError,
+    KeyRefusedError,
+    LabelLoopError,
+    RequestError,
+    SettingsError,
+    StoreDownError,
+    TooLargeError,
+)
 from labelloop.learning.events import identify, reduce_event, same_project
 from labelloop.learning.spool import Spool
 from labelloop.learning.store import Connection, Store, Version
-from labelloop.learning.versions import version_for
+from labelloop.learning.versions import direct, version_for
 from labelloop.scoring import push
 from labelloop.scoring.queues import Scoring
 from labelloop.settings import Settings
@@ -84,13 +92,19 @@ class Backend:
         found = self.store.connection_of_project(project_id, created_at)
         return found or self.store.create_connection("", project_id, created_at, "", "")[0]
 
-    def setup(self, connection: Connection, label_config: str) -> Version:
+    def setup(self, connection: Connection, label_config: str, extra_params: Any = None) -> Version:
         """The version that serves this config; where it is new and we hold a token, the project is pre-annotated anew.
+
+        ``extra_params``: of the model connection, with its owner's directions; None: as they were. Wrong ones, and such
+        as cannot be served, change nothing.
 
         Raises:
             ConfigError: the label config cannot be read.
+            RequestError: the extra params are wrong; says what of them.
         """
         former = self.store.champion(connection.id)
+        if extra_params is not None:
+            connection = direct(self.store, connection, label_config, extra_params, self.settings)
         version = version_for(self.store, connection, label_config, self.settings)
         if former is not None and former.id != version.id:
             self._push_quietly(connection)
@@ -185,8 +199,8 @@ class Backend:
                 self.setup(connection, event["label_config"])
             elif new and action == "TASKS_CREATED":
                 self._push_quietly(connection)
-        except ConfigError as error:
-            log.warning("connection %d: the changed label config cannot be read: %s", connection.id, error)
+        except (ConfigError, SettingsError) as error:
+            log.warning("connection %d: the changed label config cannot be served: %s", connection.id, error)
         return action, new
 
     def receive(self, key: str | None, body: Json) -> tuple[str, str]:

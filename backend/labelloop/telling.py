@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from labelloop.words import Answer, Field, Link, Remark, Span
+from labelloop.words import WRITTEN, Answer, Field, Link, Remark, Span
 
 _ARROWS = {"right": "→", "left": "←", "bi": "↔"}
 _MOST = 5  # parts that are written out
 _LONG = 40  # characters of a passage
+_WRITTEN = 120  # characters of a text that was written
 
 
 def tell(field: Field, answer: Answer) -> str:
@@ -23,6 +24,8 @@ def tell(field: Field, answer: Answer) -> str:
         return _listed("remark", "remarks", [_remark(remark) for remark in answer.remarks])
     if field.kind == "extraction":
         return "; ".join(f'"{_short(text)}"' for text in (*answer.texts, *(span.text for span in answer.spans))) or "–"
+    if field.kind in WRITTEN:
+        return "; ".join(_short(text, _WRITTEN) for text in answer.texts) or "–"
     if field.kind == "ranking":
         return _columns(answer.order)
     return ", ".join(path[-1] for path in answer.labels) or "–"
@@ -62,6 +65,6 @@ def _quote(span: Span) -> str:
     return _short(span.text)
 
 
-def _short(text: str) -> str:
+def _short(text: str, most: int = _LONG) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= _LONG else f"{line[: _LONG - 1]}…"
+    return line if len(line) <= most else f"{line[: most - 1]}…"

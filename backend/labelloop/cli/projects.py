@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from labelloop.cli.shared import ProjectOption, app, bar, err, login, out, start_log, warn
+from labelloop.cli.shared import ProjectOption, app, bar, err, login, out, read_params, start_log, warn
 from labelloop.errors import RequestError, StudioError
 from labelloop.settings import Settings, get_settings
 
@@ -24,6 +24,9 @@ def connect(
     ] = "",
     backend_url: Annotated[
         str, typer.Option(help="How Label Studio reaches LabelLoop. [default: http://localhost:9090]")
+    ] = "",
+    extra_params: Annotated[
+        str, typer.Option(help="What single fields are for: JSON, or a file with it. [default: as it is]")
     ] = "",
     keep_sampling: Annotated[bool, typer.Option(help="Leave the order of tasks as it is.")] = False,
     no_preannotate: Annotated[bool, typer.Option(help="Connect only.")] = False,
@@ -45,6 +48,7 @@ def connect(
         token=token,
         backend_url=backend_url or None,
         keep_sampling=keep_sampling,
+        extra_params=read_params(extra_params),
         report=lambda line: out.print(f"  [green]✓[/] {escape(line)}", highlight=False),
     )
     if not no_preannotate:

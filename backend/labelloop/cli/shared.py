@@ -61,6 +61,23 @@ def login(settings: Settings, url: str, token: str) -> tuple[str, str]:
     return url, token
 
 
+def read_params(given: str) -> str | None:
+    """Extra params as given: JSON, or what a file of this name holds; None where nothing is.
+
+    Raises:
+        RequestError: there is no such file.
+    """
+    if not given or given.lstrip().startswith(("{", "[", '"')) or given.strip() == "null":
+        return given or None
+    try:
+        return Path(given).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(
+            f"The extra params in {given} cannot be read: {error}.",
+            """Give a file, or JSON such as '{"fields": {"note": {"task": "summarisation"}}}'.""",
+        ) from None
+
+
 def start_log(settings: Settings) -> None:
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -7,7 +7,7 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from labelloop.words import Bundle
 
 @dataclass(frozen=True)
 class Connection:
-    """One Label Studio project on one server. ``created_at`` is the project's, in Unix seconds."""
+    """One Label Studio project on one server. ``created_at`` is the project's, in Unix seconds. ``directions``: what
+    its owner says single fields are for, by field name, as ``settings.Direction`` writes it."""
 
     id: int
     server_url: str
@@ -34,6 +35,7 @@ class Connection:
     token: str
     backend_id: int | None
     label_config: str
+    directions: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:  # a token must not reach a log by way of a traceback
         return f"Connection(id={self.id}, server_url={self.server_url!r}, project_id={self.project_id})"
@@ -59,7 +61,15 @@ def hash_key(key: str) -> str:
 
 def _connection(row: ConnectionRow) -> Connection:
     return Connection(
-        row.id, row.server_url, row.project_id, row.created_at, row.title, row.token, row.backend_id, row.label_config
+        row.id,
+        row.server_url,
+        row.project_id,
+        row.created_at,
+        row.title,
+        row.token,
+        row.backend_id,
+        row.label_config,
+        dict(row.directions),
     )
 
 

@@ -43,7 +43,9 @@ class Base(DeclarativeBase):
 
 
 class ConnectionRow(Base):
-    """One Label Studio project on one server. ``project_id`` is null until a key is used for the first time."""
+    """One Label Studio project on one server. ``project_id`` is null until a key is used for the first time.
+
+    ``directions``: what its owner says single fields are for, by field name (``settings.Direction``)."""
 
     __tablename__ = "connections"
 
@@ -56,6 +58,7 @@ class ConnectionRow(Base):
     token: Mapped[str] = mapped_column(Text, default="")
     backend_id: Mapped[int | None]
     label_config: Mapped[str] = mapped_column(Text, default="")
+    directions: Mapped[dict[str, Any]] = mapped_column(default=dict)
     champion_id: Mapped[int | None]
     bound_at: Mapped[datetime | None]
     added_at: Mapped[datetime] = mapped_column(default=now)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
+from labelloop.errors import RequestError, SettingsError
 from labelloop.learning.store import Connection, Store, Version
-from labelloop.settings import Settings
+from labelloop.settings import Direction, Settings
+from labelloop.studio.directions import directed, read_extra
 from labelloop.studio.schema import read_config
 from labelloop.tasks import make_bundle
 from labelloop.words import Bundle
@@ -13,15 +17,50 @@ from labelloop.words import Bundle
 log = logging.getLogger(__name__)
 
 
+def settings_for(settings: Settings, directions: Mapping[str, Any]) -> Settings:
+    """The settings with a connection's own directions in ``fields``, as its project's owner gave them."""
+    return directed(settings, {name: Direction.model_validate(told) for name, told in directions.items()})
+
+
+def direct(
+    store: Store, connection: Connection, label_config: str, extra_params: Any, settings: Settings
+) -> Connection:
+    """The connection with the directions of its extra params, which are stored with it.
+
+    Raises:
+        RequestError: they are wrong, or no version can be made with them; says what of them. Nothing is stored then.
+        ConfigError: the label config cannot be read.
+    """
+    directions = as_stored(read_extra(extra_params))
+    if directions == connection.directions:
+        return connection
+    try:
+        its = settings_for(settings, directions)
+        make_bundle(read_config(label_config, its.fields).fields, its)
+    except SettingsError as error:
+        make_bundle(read_config(label_config, settings.fields).fields, settings)  # unless the operator's are wrong
+        raise RequestError(f"The extra params cannot be served: {error.message}", error.remedy) from error
+    log.info("connection %d: directions for %s", connection.id, ", ".join(directions) or "no field any more")
+    return store.update_connection(connection.id, directions=directions)
+
+
+def as_stored(directions: Mapping[str, Direction]) -> dict[str, Any]:
+    """Directions as a connection keeps them: what they say, and nothing of what they leave open."""
+    return {name: told.model_dump(mode="json", exclude_defaults=True) for name, told in directions.items()}
+
+
 def version_for(store: Store, connection: Connection, label_config: str, settings: Settings) -> Version:
-    """The version that serves ``connection`` under this label config; makes a new one only where the bundle changed.
+    """The version that serves ``connection`` under this label config and its directions; makes a new one only where the
+    bundle changed.
 
     A field that is planned as before keeps its calibration, so a frozen prior survives a change of another field.
 
     Raises:
         ConfigError: the label config cannot be read.
+        SettingsError: a field cannot be served as the settings or the directions want it.
     """
-    schema = read_config(label_config)
+    settings = settings_for(settings, connection.directions)
+    schema = read_config(label_config, settings.fields)
     champion = store.champion(connection.id)
     bundle = make_bundle(schema.fields, settings)
     if champion:
@@ -33,6 +72,8 @@ def version_for(store: Store, connection: Connection, label_config: str, setting
     version = store.serve(connection.id, bundle, schema.skipped)
     for name, reason in schema.skipped.items():
         log.info("connection %d: control %s is left to people: %s", connection.id, name, reason)
+    for note in schema.notes:
+        log.warning("connection %d: %s", connection.id, note)
     log.info("connection %d is served by %s", connection.id, version.name)
     return version
 

@@ -138,7 +138,8 @@ def _let_stand(job: PushJob) -> None:
         if row["id"] == job.connection.backend_id:
             ours.add(row["title"])
             if row["title"] != name:
-                job.ask(partial(job.studio.update_backend, row["id"], job.project, row["url"], name))
+                extra = row.get("extra_params")  # left out, Label Studio would call our /setup without them
+                job.ask(partial(job.studio.update_backend, row["id"], job.project, row["url"], name, extra))
     standing = job.ask(lambda: job.studio.project(job.project)).model_version
     if standing == name:
         return

@@ -293,14 +293,23 @@ class StudioClient:
         """One backend, after Label Studio has called its /health and /setup."""
         return dict(self._api.get(f"/api/ml/{backend_id}"))
 
-    def add_backend(self, project_id: int, url: str, title: str) -> Json:
+    def add_backend(self, project_id: int, url: str, title: str, extra_params: Any = None) -> Json:
         """Connects a backend; Label Studio calls it, and makes a webhook to <url>/webhook."""
-        body = {"project": project_id, "url": url, "title": title, "is_interactive": False}
+        body = {
+            "project": project_id,
+            "url": url,
+            "title": title,
+            "is_interactive": False,
+            "extra_params": extra_params,
+        }
         return dict(self._api.send("POST", "/api/ml", body, timeout=_SLOW_S))
 
-    def update_backend(self, backend_id: int, project_id: int, url: str, title: str) -> Json:
-        """Renames or moves a backend. Where project.model_version was the old title, it becomes the new one."""
-        body = {"project": project_id, "url": url, "title": title}
+    def update_backend(self, backend_id: int, project_id: int, url: str, title: str, extra_params: Any = None) -> Json:
+        """Renames or moves a backend. Where project.model_version was the old title, it becomes the new one.
+
+        ``extra_params``: those of the row, which Label Studio hands to /setup meanwhile; left out it hands over none.
+        """
+        body = {"project": project_id, "url": url, "title": title, "extra_params": extra_params}
         return dict(self._api.send("PATCH", f"/api/ml/{backend_id}", body, timeout=_SLOW_S))
 
     def delete_backend(self, backend_id: int) -> None:

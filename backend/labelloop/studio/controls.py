@@ -24,7 +24,6 @@ FILLED = {
     **{"pairwise": "Pairwise", "ranker": "Ranker", "textarea": "TextArea"},
 }
 
-FREE_TEXT = "it is filled with free text, which LabelLoop does not write yet"
 _IMAGES = "it marks regions of an image: only text can be read"
 _VIDEOS = "it marks regions of a video: only text can be read"
 _OWN_CODE = "it is an interface with code of its own, and only that code knows its answers"

@@ -2,53 +2,74 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from labelloop.studio import datapath
 from labelloop.studio.conditions import conditions_of, region_limits
 from labelloop.studio.config_xml import attr, flag, tag, value
-from labelloop.studio.controls import FILLED, FREE_TEXT, MARKED, SPANS, TEXTS, is_control, why_not
+from labelloop.studio.controls import FILLED, MARKED, SPANS, TEXTS, why_not
+from labelloop.studio.directions import direction_of
 from labelloop.studio.labels import READERS, Offer, Skip, relations
-from labelloop.studio.questions import Asked, is_answer, is_request, takes_answer
+from labelloop.studio.questions import Asked, is_answer, is_request
+from labelloop.studio.sources import Config, fixed, question_of, source_of, sources_of
+from labelloop.studio.writing import Box, box_field
 from labelloop.words import Field, Source
 
-_TITLES = ("title", "header", "question", "placeholder")
+_PER_REGION = "it belongs to single regions (perRegion), which LabelLoop does not write about yet"
+_WHY = {
+    "classification": "<{tag}> offers labels",
+    "entities": "<{tag}> marks passages",
+    "extraction": '<{tag}> marks the answer to "{query}"',
+    "comparison": "<{tag}> compares two texts",
+    "ranking": "<{tag}> orders a list",
+    "remarks": "<{tag}> describes single regions (perRegion)",
+    "relations": "<{tag}> relates regions",
+}
 
 
-@dataclass(frozen=True)
-class Config:
-    """The tags of a config by name. ``uses``: how many have each name. ``asked``: the question, where there is one."""
-
-    objects: Mapping[str, Any]
-    controls: Mapping[str, Any]
-    uses: Counter[str]
-    asked: Asked | None
-
-
-def field_of(node: Any, name: str, config: Config, marking: Sequence[Field]) -> Field:
-    """The field of a control. ``marking``: the fields found so far that mark spans.
+def field_of(node: Any, name: str, config: Config, marking: Sequence[Field]) -> tuple[Field, str]:
+    """The field of a control, and why it is of its kind. ``marking``: the fields found so far that mark spans.
 
     Raises:
         Skip: it cannot be filled; says why.
     """
-    kind = tag(node)
-    if kind not in READERS:
-        raise Skip(why_not(node))
+    if tag(node) == "textarea":
+        _check_place(node)
+        if flag(node, "perRegion"):
+            raise Skip(_PER_REGION)
+        conditions = conditions_of(node, config.controls)
+        return box_field(Box(node, name, config, direction_of(config.directions, name), conditions))
+    if direction_of(config.directions, name).task == "people":
+        raise Skip("its direction leaves it to people")
+    field = _offered(node, name, config, marking)
+    return field, why(field)
+
+
+def why(field: Field) -> str:
+    """Why a control that is no TextArea is of its kind: its tag says so."""
+    return _WHY[field.kind].format(tag=field.tag, query=", ".join(source.name for source in field.query))
+
+
+def _check_place(node: Any) -> None:
     if any(tag(around) == "repeater" for around in node.iterancestors()):
         raise Skip("it is repeated over a list of the task's data (<Repeater>), which LabelLoop does not fill yet")
     if flag(node, "perItem"):
         raise Skip("it belongs to single items of a task (perItem), which LabelLoop does not fill yet")
+
+
+def _offered(node: Any, name: str, config: Config, marking: Sequence[Field]) -> Field:
+    """The field of a control that offers something: labels, sides, an order. Raises Skip as ``field_of``."""
+    kind = tag(node)
+    if kind not in READERS:
+        raise Skip(why_not(node))
+    _check_place(node)
     if flag(node, "perRegion"):
         return _remark(node, name, config, marking)
     if kind == "ranker":
         return _ranking(node, name, config)
-    sources = _sources(node, config)
+    sources = sources_of(node, config)
     conditions = conditions_of(node, config.controls)
-    if kind == "textarea":
-        return _written(node, name, config, sources[0].name, conditions)
     offer: Offer = READERS[kind](node)
     field = _plain(node, name, "classification", sources, offer, conditions=conditions)
     if kind in SPANS:
@@ -111,26 +132,12 @@ def _spans(field: Field, kind: str, config: Config) -> Field:
     return field.model_copy(update={"kind": "entities"})
 
 
-def _written(node: Any, name: str, config: Config, to_name: str, conditions: Any) -> Field:
-    """A text box that takes the answer to the config's question, which is then quoted from the context."""
-    asked = config.asked
-    if asked is None or to_name not in {asked.question, *asked.contexts} or not takes_answer(node, question_of(node)):
-        raise Skip(FREE_TEXT)
-    contexts = [to_name] if to_name in asked.contexts else asked.contexts
-    sources = tuple(_source(config.objects[one], one) for one in contexts)
-    query = _query(asked, config)
-    field = _plain(node, name, "extraction", sources, Offer(()), conditions=conditions, query=query)
-    return field.model_copy(update={"to_name": to_name})
-
-
 def _remark(node: Any, name: str, config: Config, marking: Sequence[Field]) -> Field:
     """A control that is answered once for every region of an object."""
     kind = tag(node)
-    if kind == "textarea":
-        raise Skip(FREE_TEXT)
     if kind not in {"choices", "taxonomy", "rating", "number"}:
         raise Skip(f"<{node.tag}> cannot describe single regions (perRegion)")
-    sources = _sources(node, config)
+    sources = sources_of(node, config)
     if len(sources) > 1:
         raise Skip("it describes regions (perRegion) of several objects, of which the editor shows it for none")
     offer: Offer = READERS[kind](node)
@@ -189,10 +196,10 @@ def _question_over(node: Any, question: str, config: Config) -> str:
     these are titles, and another header asks."""
     above = [one.getprevious() for one in config.objects.values()]
     titles = [one for one in above if one is not None and tag(one) == "header"]
-    if len(titles) < 2 or question not in {_fixed(value(one)) for one in titles}:
+    if len(titles) < 2 or question not in {fixed(value(one)) for one in titles}:
         return question
     headers = [one for one in node.getroottree().iter() if tag(one) == "header" and one not in titles]
-    return next((told for one in headers if (told := _fixed(value(one)))), "")
+    return next((told for one in headers if (told := fixed(value(one)))), "")
 
 
 def _beside(config: Config, sources: Sequence[Source]) -> tuple[Source, ...]:
@@ -205,7 +212,7 @@ def _beside(config: Config, sources: Sequence[Source]) -> tuple[Source, ...]:
     for name, node in (asking or others).items():
         try:
             if config.uses[name] == 1:
-                found.append(_source(node, name))
+                found.append(source_of(node, name))
         except Skip:
             continue  # fixed text, say: it tells nothing about the task
     return tuple(found)
@@ -214,72 +221,4 @@ def _beside(config: Config, sources: Sequence[Source]) -> tuple[Source, ...]:
 def _query(asked: Asked, config: Config) -> tuple[Source, ...]:
     if config.uses[asked.question] > 1:
         raise Skip(f'{config.uses[asked.question]} tags are called "{asked.question}", which it answers')
-    return (_source(config.objects[asked.question], asked.question),)
-
-
-def _sources(node: Any, config: Config) -> tuple[Source, ...]:
-    names = [name for name in (part.strip() for part in attr(node, "toName").split(",")) if name]
-    if not names:
-        raise Skip("it has no toName: Label Studio takes no predictions for it")
-    sources = []
-    for name in dict.fromkeys(names):
-        if name not in config.objects:
-            raise Skip(f'its toName is "{name}", and no object has this name')
-        if config.uses[name] > 1:
-            raise Skip(f'{config.uses[name]} tags are called "{name}", which it reads')
-        sources.append(_source(config.objects[name], name))
-    return tuple(sources)
-
-
-def _source(node: Any, name: str) -> Source:
-    kind = tag(node)
-    if kind not in TEXTS:
-        raise Skip(f'it reads <{node.tag} name="{name}">: only Text, HyperText, Paragraphs and Chat can be read')
-    if attr(node, "resolver"):
-        raise Skip(
-            f'"{name}" is read from a table (resolver="{attr(node, "resolver")}"), which LabelLoop does not read'
-        )
-    if attr(node, "encoding", "none").lower() not in {"none", ""}:
-        raise Skip(f'"{name}" is encoded (encoding="{attr(node, "encoding")}")')
-    key = datapath.key_of(value(node))
-    if not key:
-        raise Skip(f'"{name}" shows fixed text, the same for every task')
-    keys = ("role", "content") if kind == "chat" else ("author", "text")
-    behind = kind != "chat" and attr(node, "valueType").lower() == "url"
-    return Source(
-        name=name,
-        tag=TEXTS[kind],
-        key=key,
-        name_key=(attr(node, "nameKey") if kind == "paragraphs" else "") or keys[0],
-        text_key=(attr(node, "textKey") if kind == "paragraphs" else "") or keys[1],
-        value_type="url" if behind else "text",
-        inline=kind == "hypertext" and flag(node, "inline"),
-    )
-
-
-def question_of(node: Any) -> str:
-    """The control's title: an attribute of its own, else the nearest <Header> before it that heads no other control.
-
-    A container with no other control in it counts as the control itself, so its header or panel title is found too.
-    """
-    for name in _TITLES:
-        if own := _fixed(attr(node, name)):
-            return own
-    while node is not None:
-        for before in node.itersiblings(preceding=True):
-            if any(is_control(inner) for inner in before.iter()):
-                return ""
-            if tag(before) == "header" and (text := _fixed(value(before))):
-                return text
-        around = node.getparent()
-        if around is None or sum(is_control(inner) for inner in around.iter()) > 1:
-            return ""
-        if tag(around) == "panel" and (text := _fixed(value(around))):
-            return text
-        node = around
-    return ""
-
-
-def _fixed(text: str) -> str:
-    """``text`` on one line, "" where it is filled in from a task's data."""
-    return "" if datapath.VARIABLE.search(text) else " ".join(text.split())
+    return (source_of(config.objects[asked.question], asked.question),)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -17,7 +17,12 @@ MAX_RATING = 100
 
 
 class Skip(Exception):
-    """A control that cannot be filled; the message says why in plain words."""
+    """A control that cannot be filled; the message says why in plain words. ``correction``: what a direction must say
+    (as ``settings.Direction``) for it to be filled all the same; empty where nothing would help."""
+
+    def __init__(self, reason: str, correction: Mapping[str, Any] | None = None) -> None:
+        super().__init__(reason)
+        self.correction = dict(correction or {})
 
 
 @dataclass(frozen=True)
@@ -188,5 +193,4 @@ READERS: dict[str, Callable[[Any], Offer]] = {
     "paragraphlabels": _spans,
     "pairwise": _pairwise,
     "ranker": _ranker,
-    "textarea": lambda control: Offer(()),
 }

@@ -12,18 +12,24 @@ from labelloop.tasks.sentences import tokens
 
 Asked: TypeAlias = Ask
 Nearness = Callable[[str, str], float]
+ALIKE = 0.9
+"""From which share of words on two texts are variants of one."""
 
 
 @dataclass(frozen=True)
 class Candidate:
     """A cleaned text. ``logprob``: the mean of its ``tokens`` tokens; of none, it is unknown. ``origin``: "written", or
-    where a text comes from that no model wrote."""
+    where a text comes from that no model wrote. ``worth``: in [0, 1], how far it does what is wished. ``repairs``: what
+    was done to it. ``more``: other texts beside it, where several are wished for."""
 
     text: str
     logprob: float = 0.0
     tokens: int = 0
     finished: bool = True
     origin: str = "written"
+    worth: float = 1.0
+    repairs: tuple[str, ...] = ()
+    more: tuple[str, ...] = ()
 
 
 def plain(text: str) -> Ask:
@@ -71,3 +77,12 @@ def shared_words(one: str, other: str) -> float:
 def _runs(text: str, size: int) -> Counter[tuple[str, ...]]:
     words = [token.low for token in tokens(text) if token.is_word]
     return Counter(zip(*(words[start:] for start in range(size)), strict=False))
+
+
+def others(pool: Sequence[Candidate], chosen: Candidate, count: int) -> tuple[str, ...]:
+    """At most ``count`` texts of the pool that differ from the chosen one and from each other, the best first."""
+    found = [chosen.text]
+    for one in sorted(pool, key=lambda one: (-one.worth, -one.logprob)):
+        if len(found) <= count and all(shared_words(one.text, other) < ALIKE for other in found):
+            found.append(one.text)
+    return tuple(found[1:])

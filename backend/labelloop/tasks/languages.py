@@ -15,6 +15,8 @@ from labelloop.tasks.sentences import tokens
 
 LONGEST = 2000  # characters of a text that are looked at
 _LEAST_WORDS = 4  # of a text in a script that several languages share, before its words say anything
+_LEAST_HITS = 0.5  # of the language's commonest words, those in the text; one that n languages have counts as 1/n
+_MARGIN = 1.2  # times as many as the next language has
 _JAPANESE = frozenset({"HIRAGANA", "KATAKANA"})
 
 
@@ -59,16 +61,16 @@ def guess(text: str, known: Languages) -> str:
         return ""
     script = "HIRAGANA" if scripts.keys() & _JAPANESE else scripts.most_common(1)[0][0]
     fitting = {code: language for code, language in known.items() if language.script == script}
-    if len(fitting) == 1:
-        return next(iter(fitting))
-    words = Counter(token.low for token in tokens(text) if token.is_word)
-    if words.total() < _LEAST_WORDS:
+    if len(fitting) < 2:
+        return next(iter(fitting), "")
+    words = [token.low for token in tokens(text) if token.is_word]
+    if len(words) < _LEAST_WORDS:
         return ""
-    hits = {code: sum(words[word] for word in its.words.split()) for code, its in fitting.items()}
-    best = sorted(hits, key=lambda code: -hits[code])[:2]
-    if not best or hits[best[0]] < 2 or (len(best) > 1 and hits[best[0]] == hits[best[1]]):
-        return ""
-    return best[0]
+    common = {code: frozenset(its.words.split()) for code, its in fitting.items()}
+    having = Counter(word for its in common.values() for word in its)
+    hits = {code: sum(1 / having[word] for word in its & set(words)) for code, its in common.items()}
+    best, second = sorted(hits.values(), reverse=True)[:2]
+    return max(hits, key=lambda code: hits[code]) if best >= max(_LEAST_HITS, _MARGIN * second) else ""
 
 
 def _script(character: str) -> str:

@@ -11,10 +11,13 @@ from labelloop.prompting import Prompt, PromptFile, load_file, unchanged
 from labelloop.settings import EngineName, Settings
 from labelloop.tasks import (
     comparison,
+    dialogue,
     entities,
     extraction,
     extraction_prompt,
+    generation,
     qualities,
+    question_answering,
     ranking,
     relations,
     remarks,
@@ -49,6 +52,9 @@ class Kind:
 
 
 _WRITTEN: dict[str, tuple[str, type[WritingPrompt], Craft]] = {
+    "dialogue": (dialogue.PROMPT, dialogue.Prompt, dialogue.CRAFT),
+    "generation": (generation.PROMPT, generation.Prompt, generation.CRAFT),
+    "question_answering": (question_answering.PROMPT, question_answering.Prompt, question_answering.CRAFT),
     "summarisation": (summarisation.PROMPT, summarisation.Prompt, summarisation.CRAFT),
     "translation": (translation.PROMPT, translation.Prompt, translation.CRAFT),
 }
@@ -76,6 +82,12 @@ KINDS: dict[tuple[str, EngineName], Kind] = {
     **{
         (name, engine): Kind(prompt, file, writes(craft))
         for name, (prompt, file, craft) in _WRITTEN.items()
+        for engine in _WRITERS
+    },
+    **{
+        ("extraction", engine): Kind(
+            question_answering.PROMPT, question_answering.Prompt, writes(question_answering.QUOTING)
+        )
         for engine in _WRITERS
     },
 }

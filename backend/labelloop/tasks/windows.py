@@ -40,6 +40,17 @@ def cut(text: str, most: int, measure: Measure, by: str = "text") -> list[tuple[
     return windows
 
 
+def tail(text: str, most: int, measure: Measure) -> int:
+    """Where the last lines begin that fit into ``most`` tokens, as many as do; a line that is longer alone is cut as by
+    ``cut``. Raises ValueError as ``cut``."""
+    begin, held = len(text), 0
+    for (start, end), size in reversed(_fitting(text, _lines(text), max(1, most), measure)):
+        if text[start:end].strip() and held + size > most:
+            break
+        begin, held = start, held + size
+    return begin
+
+
 def _fitting(
     text: str, pieces: Sequence[tuple[int, int]], most: int, measure: Measure
 ) -> list[tuple[tuple[int, int], int]]:

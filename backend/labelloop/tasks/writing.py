@@ -23,6 +23,8 @@ from labelloop.words import Answer, Field, FieldPlan, Reading
 
 LEAST_ROOM = 8
 """Tokens of text that must fit beside the rest of a prompt."""
+LEAST_AFTER = 2
+"""Words that go on from another beginning than the prompt's, else it is only closed with a full stop."""
 MOST_ROUNDS = 4
 """How often replies are read again; what is longer then is put together as it is."""
 Merge = Literal["join", "again", "best", "last"]
@@ -30,7 +32,7 @@ _TOLD = {
     "join": "the replies of all windows, put together",
     "again": "the replies of all windows, read again as one text",
     "best": "the likeliest of the windows' replies",
-    "last": "the last window alone was read",
+    "last": "the last lines that fit were read alone",
 }
 
 
@@ -42,12 +44,21 @@ class Unwritable(Exception):
 class Craft:
     """What a written kind knows.
 
-    ``settle(job, prompt)``: the job with what is decided once for all its windows; ``tell(job, prompt)``: the values that it adds to the common ones. Both raise Unwritable. ``shows(job, prompt)``:
-    demonstrations that suit the job. ``clean(text, job, prompt)``, ``fault(text, job, prompt)``: what of a reply
-    counts, and why it is worthless ("" where it is not). ``nearness(one, other)``: in [0, 1], how well one text serves
-    where the other is right; consensus maximises it. ``beside(job, prompt)``: (origin, text) of candidates that no
-    model wrote. ``fallback(job, prompt)``: the same, of a text for where no candidate is worth anything. ``merge``:
-    what becomes of the replies of a text's windows. ``shape(answer, plan, reading, prompt)``: the answer as it leaves.
+    ``settle(job, prompt)``: the job with what is decided once for all its windows; ``tell(job, prompt)``: the values
+    that it adds to the common ones. Both raise Unwritable. ``shows(job, prompt)``: demonstrations that suit the job.
+    ``clean(text, job, prompt)``, ``fault(text, job, prompt)``: what of a reply counts, and why it is worthless (""
+    where it is not). ``nearness(one, other)``: in [0, 1], how well one text serves where the other is right; consensus
+    maximises it. ``beside(job, prompt)``: (origin, text) of candidates that no model wrote, which engines that judge
+    weigh too. ``fallback(job, prompt)``: the same, of a text for where no candidate is worth anything. ``merge``: what
+    becomes of the replies of a text's windows. ``nothing``: the text that says that there is nothing to write.
+    ``shape(answer, plan, reading, prompt)``: the answer as it leaves.
+
+    ``manner(job, prompt, manner)``: the manner of the first replies to a job. ``repair(text, job, prompt)``: a worthy
+    text made better, and what was done to it. ``worth(text, job, prompt)``: in [0, 1], how far a text does what is
+    wished; the most worthy candidates alone are chosen from. ``again(best, job, prompt)``: where none is worth 1,
+    (beginning, samples) of what else is written before one is chosen; a beginning of None is that of the prompt.
+    ``bare(job)``: the job without its text, for a choice by what the text adds. ``count(job, prompt)``: how many
+    different texts are wished for.
     """
 
     settle: Callable[[Job, Any], Job] = lambda job, prompt: job
@@ -59,7 +70,14 @@ class Craft:
     beside: Callable[[Job, Any], Sequence[tuple[str, str]]] = lambda job, prompt: ()
     fallback: Callable[[Job, Any], tuple[str, str] | None] = lambda job, prompt: None
     merge: Merge = "join"
+    nothing: str = ""
     shape: Callable[[Answer, FieldPlan, Reading, Any], Answer] = lambda answer, plan, reading, prompt: answer
+    manner: Callable[[Job, Any, Manner], Manner] = lambda job, prompt, manner: manner
+    repair: Callable[[str, Job, Any], tuple[str, tuple[str, ...]]] = lambda text, job, prompt: (text, ())
+    worth: Callable[[str, Job, Any], float] = lambda text, job, prompt: 1.0
+    again: Callable[[str, Job, Any], Sequence[tuple[str | None, int]]] = lambda best, job, prompt: ()
+    bare: Callable[[Job], Job] = lambda job: replace_text(job, "")
+    count: Callable[[Job, Any], int] = lambda job, prompt: 1
 
 
 @dataclass
@@ -91,6 +109,12 @@ class _Desk:
         suiting = self.craft.shows(job, self.prompt)[: self.prompt.shown]
         shown = [(self.values(one.job), one.reply) for one in suiting]
         return ask(self.prompt, self.values(job), shown)
+
+    def manner(self, job: Job, size: int) -> Manner:
+        """How to write of a job whose text has ``size`` tokens."""
+        prompt = self.prompt
+        usual = Manner(prompt.length.of(size), prompt.stop, "", prompt.samples, prompt.temperature)
+        return self.craft.manner(job, prompt, usual)
 
     def measure(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, one more for what cutting may add."""
@@ -154,7 +178,7 @@ def _divide(desk: _Desk, work: _Work, job: Job) -> None:
     except ValueError as error:
         work.reason = f"The prompt {desk.prompt.name} does not serve this field: {error}."
         return
-    most = desk.prompt.length.of(whole - without)
+    most = desk.manner(job, whole - without).max_tokens
     room = desk.writer.room - without - most
     if desk.prompt.window:
         room = min(room, desk.prompt.window)
@@ -164,7 +188,11 @@ def _divide(desk: _Desk, work: _Work, job: Job) -> None:
     if room < LEAST_ROOM:
         work.reason = "What stands beside the text leaves no room for it in the model."
         return
-    places = windows.cut(text, room, desk.measure, desk.prompt.by)
+    if desk.craft.merge == "last":
+        places = [(windows.tail(text, room, desk.measure), len(text))]
+        work.facts["left_out"] = f"the first {places[0][0]} of {len(text)} characters"
+    else:
+        places = windows.cut(text, room, desk.measure, desk.prompt.by)
     before = 0
     for start, end in places:
         piece = text[start:end]
@@ -174,9 +202,9 @@ def _divide(desk: _Desk, work: _Work, job: Job) -> None:
             work.parts.append((text[before:start], replace_passage(job, longest, name, inner)))
             before = start + len(inner)
     if len(work.parts) > 1:
-        work.facts |= {"windows": max(len(work.parts), work.facts.get("windows", 1)), "merged": _TOLD[desk.craft.merge]}
-    if desk.craft.merge == "last":
-        work.parts = work.parts[-1:]
+        work.facts["windows"] = max(len(work.parts), work.facts.get("windows", 1))
+    if len(work.parts) > 1 or desk.craft.merge == "last":
+        work.facts["merged"] = _TOLD[desk.craft.merge]
 
 
 def replace_passage(job: Job, place: int, name: str, text: str) -> Job:
@@ -185,31 +213,64 @@ def replace_passage(job: Job, place: int, name: str, text: str) -> Job:
 
 
 def _write(desk: _Desk, works: Sequence[_Work]) -> None:
-    """Writes all parts of all works; those with equal greatest lengths in one call."""
-    asked: list[tuple[_Work, Job, choosing.Asked]] = []
-    lengths: dict[int, list[int]] = {}
-    for work in works:
-        for _, job in work.parts:
-            lengths.setdefault(desk.prompt.length.of(desk.measure([job.text])[0]), []).append(len(asked))
-            asked.append((work, job, desk.ask(job)))
-    written: dict[int, list[Written]] = {}
-    for most, places in lengths.items():
-        manner = Manner(most, desk.prompt.stop, "", desk.prompt.samples, desk.prompt.temperature)
-        written.update(zip(places, desk.writer.write([asked[place][2] for place in places], manner), strict=True))
-    pools = []
-    for place, (work, job, its_ask) in enumerate(asked):
-        pool, faults = _candidates(desk, job, its_ask, written[place])
-        work.faults.update(faults)
-        pools.append(pool)
-    bare = [desk.ask(replace_text(job, "")) for _, job, _ in asked] if desk.prompt.choice == "pointed" else []
-    for place, (work, job, its_ask) in enumerate(asked):
-        chosen = choosing.choose(
-            pools[place], desk.prompt.choice, desk.craft.nearness, desk.writer, its_ask, bare[place] if bare else None
-        )
+    """Writes all parts of all works, chooses one text for each."""
+    asked = [(work, job, desk.ask(job)) for work in works for _, job in work.parts]
+    manners = [desk.manner(job, desk.measure([job.text])[0]) for _, job, _ in asked]
+    pools: list[list[Candidate]] = []
+    for (work, job, its_ask), written in zip(asked, _replies(desk, [one[2] for one in asked], manners), strict=True):
+        pools.append(_candidates(desk, work, job, its_ask, written, desk.prompt.keep_begin))
+        pools[-1] += _beside(desk, job, its_ask)
+    _write_again(desk, asked, manners, pools)
+    for (work, job, its_ask), pool in zip(asked, pools, strict=True):
+        most = max((one.worth for one in pool), default=0.0)
+        worthy = [one for one in pool if one.worth == most]
+        bare = desk.ask(desk.craft.bare(job)) if desk.prompt.choice == "pointed" else None
+        chosen = choosing.choose(worthy, desk.prompt.choice, desk.craft.nearness, desk.writer, its_ask, bare)
         if chosen is None and (other := desk.craft.fallback(job, desk.prompt)):
             chosen = Candidate(other[1], origin=other[0])
+        if chosen and (wished := desk.craft.count(job, desk.prompt)) > 1:
+            work.facts["texts_wished"] = wished
+            chosen = replace(chosen, more=choosing.others(pool, chosen, wished - 1))
         work.found.append(chosen or Candidate(""))
-        work.facts["candidates"] = work.facts.get("candidates", 0) + len(pools[place])
+        work.facts["candidates"] = work.facts.get("candidates", 0) + len(pool)
+
+
+def _replies(desk: _Desk, asks: Sequence[choosing.Asked], manners: Sequence[Manner]) -> list[list[Written]]:
+    """The replies to asks, each in its manner; those of one manner in one call."""
+    places: dict[Manner, list[int]] = {}
+    for place, manner in enumerate(manners):
+        places.setdefault(manner, []).append(place)
+    found: dict[int, list[Written]] = {}
+    for manner, its in places.items():
+        found.update(zip(its, desk.writer.write([asks[place] for place in its], manner), strict=True))
+    return [found[place] for place in range(len(asks))]
+
+
+def _write_again(
+    desk: _Desk,
+    asked: Sequence[tuple[_Work, Job, choosing.Asked]],
+    manners: Sequence[Manner],
+    pools: Sequence[list[Candidate]],
+) -> None:
+    """Adds candidates to the pools in which none does all that is wished."""
+    more: list[tuple[int, choosing.Asked, Manner]] = []
+    for place, ((_, job, its_ask), manner, pool) in enumerate(zip(asked, manners, pools, strict=True)):
+        best = max(pool, key=lambda one: (one.worth, one.logprob), default=Candidate("", worth=0.0))
+        if best.worth == 1:
+            continue
+        for begun, samples in desk.craft.again(best.text, job, desk.prompt):
+            other = its_ask if begun is None else its_ask._replace(begun=begun)
+            if desk.writer.sizes([other])[0] + manner.max_tokens <= desk.writer.room:
+                more.append((place, other, manner._replace(samples=samples)))
+    written = _replies(desk, [its_ask for _, its_ask, _ in more], [manner for _, _, manner in more])
+    for (place, its_ask, _), its in zip(more, written, strict=True):
+        work, job, _ = asked[place]
+        known = {one.text for one in pools[place]}
+        if its_ask.begun != asked[place][2].begun:
+            its = [one for one in its if one.text.count(" ") >= LEAST_AFTER]
+        keep = desk.prompt.keep_begin or its_ask.begun != asked[place][2].begun
+        new = _candidates(desk, work, job, its_ask, its, keep)
+        pools[place] += [one for one in new if one.text not in known]
 
 
 def replace_text(job: Job, text: str) -> Job:
@@ -218,31 +279,36 @@ def replace_text(job: Job, text: str) -> Job:
 
 
 def _candidates(
-    desk: _Desk, job: Job, its_ask: choosing.Asked, written: Sequence[Written]
-) -> tuple[list[Candidate], Counter[str]]:
-    """The worthy candidates, and how many were worthless for which fault."""
+    desk: _Desk, work: _Work, job: Job, its_ask: choosing.Asked, written: Sequence[Written], keep: bool
+) -> list[Candidate]:
+    """The worthy ones of the replies to an ask; the faults of the others are counted. ``keep``: the ask's beginning."""
     pool: list[Candidate] = []
-    faults: Counter[str] = Counter()
     for one in written:
-        text = its_ask.begun + one.text if desk.prompt.keep_begin else one.text
+        text = its_ask.begun + one.text if keep else one.text
         if not one.finished:
             text = replies.whole(text)
         text = desk.craft.clean(text, job, desk.prompt)
-        if fault := replies.fault(text) or desk.craft.fault(text, job, desk.prompt):
-            faults[fault] += 1
+        text, repairs = desk.craft.repair(text, job, desk.prompt)
+        fault = "" if text and text == desk.craft.nothing else replies.fault(text)
+        if fault := fault or desk.craft.fault(text, job, desk.prompt):
+            work.faults[fault] += 1
             continue
-        pool.append(Candidate(text, one.logprob, one.tokens, one.finished))
-    if choosing.judges(desk.writer):
-        beside = desk.craft.beside(job, desk.prompt)
-        texts = [text for _, text in beside]
-        if texts:
-            (chances,) = desk.writer.judge([its_ask], [texts])  # type: ignore[attr-defined]
-            sizes = desk.measure(texts)
-            pool += [
-                Candidate(text, float(chance), size, True, origin)
-                for (origin, text), chance, size in zip(beside, chances, sizes, strict=True)
-            ]
-    return pool, faults
+        worth = desk.craft.worth(text, job, desk.prompt)
+        pool.append(Candidate(text, one.logprob, one.tokens, one.finished, worth=worth, repairs=repairs))
+    return pool
+
+
+def _beside(desk: _Desk, job: Job, its_ask: choosing.Asked) -> list[Candidate]:
+    """The candidates that no model wrote, judged as replies to the ask; none where the engine cannot judge."""
+    beside = desk.craft.beside(job, desk.prompt) if choosing.judges(desk.writer) else ()
+    if not beside:
+        return []
+    texts = [text for _, text in beside]
+    (chances,) = desk.writer.judge([its_ask], [texts])  # type: ignore[attr-defined]
+    return [
+        Candidate(text, float(chance), size, True, origin, desk.craft.worth(text, job, desk.prompt))
+        for (origin, text), chance, size in zip(beside, chances, desk.measure(texts), strict=True)
+    ]
 
 
 def _merge(desk: _Desk, work: _Work, last: bool) -> None:
@@ -259,7 +325,7 @@ def _merge(desk: _Desk, work: _Work, last: bool) -> None:
         work.facts["windows_without_reply"] = missing
     together = choosing.together([one for _, one in kept])
     if desk.craft.merge == "best":
-        work.written = max((one for _, one in kept), key=lambda one: one.logprob)
+        work.written = max((one for _, one in kept), key=lambda one: (one.text != desk.craft.nothing, one.logprob))
     elif desk.craft.merge == "again" and not last:
         work.facts["rounds"] = work.facts.get("rounds", 1) + 1
         _divide(desk, work, replace_text(work.job, "\n".join(one.text for _, one in kept)))
@@ -281,10 +347,13 @@ def _finish(desk: _Desk, plan: FieldPlan, work: _Work, reading: Reading) -> Answ
     score = desk.prompt.constants.fallback
     if chosen.tokens:
         facts["logprob"] = round(chosen.logprob, 4)
-        score = chance(chosen.logprob, desk.prompt)
+        score = chance(chosen.logprob, desk.prompt) * chosen.worth
+    if chosen.repairs:
+        facts["repaired"] = list(chosen.repairs)
     if not chosen.finished:
         facts["stopped"] = "at its greatest length; the last whole sentence is kept"
-    found = Answer(field=name, labels=(), texts=(chosen.text,), score=rounded(score), provenance=facts)
+    texts = (chosen.text, *chosen.more)
+    found = Answer(field=name, labels=(), texts=texts, score=rounded(score), provenance=facts)
     return desk.craft.shape(found, plan, reading, desk.prompt)
 
 

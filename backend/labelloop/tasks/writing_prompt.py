@@ -77,9 +77,9 @@ class Length(Strict):
     most: int = Key(128, ge=1)
 
     def of(self, tokens: int) -> int:
-        """Rounded up to a multiple of 16, so that asks of about one size are written together."""
+        """Rounded up to a multiple of 32, so that asks of about one size are written together."""
         wanted = min(self.most, self.least + int(self.per_token * tokens))
-        return -(-wanted // 16) * 16
+        return -(-wanted // 32) * 32
 
 
 class Constants(Strict):
@@ -144,6 +144,8 @@ def ask(prompt: WritingPrompt, values: Values, shown: Sequence[tuple[Values, str
     if system := fill(prompt.system, values):
         turns.append(("system", system))
     for its, reply in shown:
-        turns += [("user", fill(prompt.user, its)), ("assistant", f"{fill(prompt.begin, its)} {reply}".strip())]
+        begun = fill(prompt.begin, its)
+        space = " " if begun and reply[0].isalnum() else ""  # but "def f(x)" goes on with ":"
+        turns += [("user", fill(prompt.user, its)), ("assistant", begun + space + reply)]
     turns.append(("user", fill(prompt.user, values)))
     return Ask(tuple(turns), fill(prompt.begin, values))

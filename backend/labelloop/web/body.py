@@ -25,6 +25,11 @@ class SetupBody(Body):
 
     project: str | int = Field(description='"<id>.<created_at in Unix seconds>"', examples=["12.1795440943"])
     label_config: str = Field(alias="schema", description="the project's label config (XML)")
+    extra_params: Any = Field(
+        None,
+        description="what its owner says single fields are for, or JSON of it",
+        examples=[{"fields": {"summary": {"task": "summarisation", "options": {"words": "30"}}}}],
+    )
 
 
 class PredictBody(Body):

@@ -20,7 +20,7 @@ def train(key: str | None) -> tuple[Response, int]:
 @both("/validate", methods=["POST"], takes=ValidateBody)
 def validate_config(key: str | None) -> Response:
     """Says which controls of a label config would be filled, and why others are left to people."""
-    schema = read_config(read(ValidateBody, backend().settings).config)
+    schema = read_config(read(ValidateBody, backend().settings).config, backend().settings.fields)
     fields = [{"name": one.name, "tag": one.tag, "labels": len(one.labels)} for one in schema.fields]
     return jsonify({"fields": fields, "left_to_people": schema.skipped})
 

@@ -43,7 +43,10 @@ def health(key: str | None) -> Response:
 def setup(key: str | None) -> Response:
     """Binds the key to its project, reads the label config, and names the version that serves it."""
     body = read(SetupBody, backend().settings)
-    version = backend().setup(backend().connection(key, project_of(body.project)), body.label_config)
+    whose = backend().connection(key, project_of(body.project))
+    # Label Studio sends null where its owner has emptied them, older callers send nothing
+    extra = (body.extra_params or {}) if "extra_params" in body.model_fields_set else None
+    version = backend().setup(whose, body.label_config, extra)
     return jsonify({"model_version": version.name})
 
 
