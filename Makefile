@@ -1,6 +1,8 @@
 # make demo     everything running, with a real Label Studio and a pre-annotated project (CHECK=1: verify it, stop, exit 0 or 1)
 # make test     everything checked              make check   style, types, import arrows
 # make bench    the measurements                make setup   the two environments alone
+# make test-remote   the engine remote with a real server (compiled once: C++ compiler, cmake, ten minutes; RECORD=1: also
+#                    writes down what it answers, for the tests that replay it)
 #
 # Needs Python 3.11 or 3.12 (3.13 too where a C compiler is; PYTHON=... names one) and a package index; no root, no Docker.
 # Other settings: VENV=, LABEL_STUDIO_VENV=, TORCH=torch==2.13.0 (the build with CUDA), TESTS="tests/studio -k relation".
@@ -9,6 +11,8 @@ VENV ?= .venv
 LABEL_STUDIO_VENV ?= .venv-label-studio
 TORCH ?=
 CHECK ?=
+REMOTE_VENV ?= .venv-remote
+RECORD ?=
 TESTS ?=
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
@@ -20,7 +24,7 @@ export LABELLOOP_LABEL_STUDIO_BIN := $(abspath $(LABEL_STUDIO_VENV))/bin/label-s
 unexport PYTHONDONTWRITEBYTECODE
 BIN := $(abspath $(VENV))/bin
 
-.PHONY: demo test check bench setup clean
+.PHONY: demo test test-remote check bench setup clean
 .DEFAULT_GOAL := demo
 
 demo: setup
@@ -28,6 +32,9 @@ demo: setup
 
 test: setup
 	@$(BIN)/python -m pytest $(TESTS)
+
+test-remote: setup
+	@$(BIN)/python scripts/remote_server.py --venv "$(REMOTE_VENV)" $(if $(filter-out 0,$(RECORD)),--record) $(TESTS)
 
 check: setup
 	@$(BIN)/ruff check .
@@ -44,4 +51,4 @@ setup:
 	@"$(PYTHON)" scripts/setup.py --venv "$(VENV)" --label-studio "$(LABEL_STUDIO_VENV)" --torch "$(TORCH)"
 
 clean:
-	rm -rf "$(VENV)" "$(LABEL_STUDIO_VENV)" .demo
+	rm -rf "$(VENV)" "$(LABEL_STUDIO_VENV)" "$(REMOTE_VENV)" .demo

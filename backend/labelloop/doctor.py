@@ -23,6 +23,10 @@ _OPTIONAL = {
     "psycopg": "PostgreSQL as the store: pip install 'psycopg[binary]'",
 }
 _LEAST_FREE_GIB = 1.0
+_NO_LOGPROBS = (
+    "Servers with log-probabilities give better choices and a confidence: vLLM, llama.cpp, "
+    "`python -m llama_cpp.server --logits_all true`."
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Finding:
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Yields findings as they are made; never raises, as a check that breaks is a finding too."""
-    for check in (_python, _packages, _data_dir, _store, _redis, _web, _model, _prompts, _label_studio):
+    for check in (_python, _packages, _data_dir, _store, _redis, _web, _model, _remote, _prompts, _label_studio):
         try:
             yield from check(settings)
         except LabelLoopError as error:
@@ -163,6 +167,41 @@ def _model(settings: Settings) -> Iterator[Finding]:
         else f"CPU, {torch.get_num_threads()} threads"
     )
     yield Finding("model", "ok", f"torch {torch.__version__} on {device}")
+
+
+def _remote(settings: Settings) -> Iterator[Finding]:
+    from labelloop.engines import remote
+    from labelloop.engines.remote_client import Refusal
+
+    if not settings.remote_url:
+        if any(its.engine == "remote" for its in settings.fields.values()):
+            remote.connect(settings)  # says what is missing
+        return
+    patient = settings.model_copy(update={"remote_timeout_s": min(20.0, settings.remote_timeout_s)})
+    client = remote.connect(patient, retries=0)
+    try:
+        listed = list(remote.listing(client))
+        yield Finding("remote", "ok", f"{settings.remote_url} answers and lists {', '.join(listed[:5]) or 'no model'}")
+        if settings.remote_model and settings.remote_model not in listed:
+            remedy = "Set LABELLOOP_REMOTE_MODEL to one that it lists, or to nothing for the first."
+            yield Finding("remote", "bad", f"{settings.remote_model} is not among them", remedy)
+            return
+    except Refusal as refusal:
+        yield Finding("remote", "note", f"{settings.remote_url} lists no models ({refusal})", "Most URLs end with /v1.")
+    finally:
+        client.close()
+    engine = remote.Remote(remote.connect(patient, retries=0), settings.remote_model or remote.UNNAMED, patient)
+    try:
+        told = engine.trial()
+        reads = f"{told.model} replies; it reads {engine.room} tokens; {told.spent} tokens used today"
+        yield Finding("remote", "ok", reads)
+        if told.left_out:
+            lost = (
+                "labels are chosen without a probability" if "logprobs" in told.left_out else "the rest makes up for it"
+            )
+            yield Finding("remote", "note", f"it does not know {', '.join(told.left_out)}: {lost}", _NO_LOGPROBS)
+    finally:
+        engine.close()
 
 
 def _prompts(settings: Settings) -> Iterator[Finding]:

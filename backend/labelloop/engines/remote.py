@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,15 @@ USUAL_CONTEXT = 8192
 RESERVED = 1024  # tokens kept free beside a text for question and options
 UNNAMED = "default"
 Thing = TypeVar("Thing")
+
+
+class Trial(NamedTuple):
+    """``left_out``: what the server did not understand, by the names of ``remote_dialect.CONCESSIONS``. ``spent``: the
+    day's tokens."""
+
+    model: str
+    left_out: tuple[str, ...]
+    spent: int
 
 
 class Remote:
@@ -84,6 +93,11 @@ class Remote:
         dialect = self._dialect
         return self._each(lambda ask: remote_write.write(dialect, ask, manner), asks)
 
+    def close(self) -> None:
+        """Ends its threads and connections; an engine that is to serve on is never closed."""
+        self._pool.shutdown(cancel_futures=True)
+        self._client.close()
+
     def sizes(self, asks: Sequence[Ask]) -> list[int]:
         """Tokens of each ask, at most: ``remote_text`` estimates them."""
         return [size(ask) for ask in asks]
@@ -99,6 +113,11 @@ class Remote:
     def windows(self, texts: Sequence[str]) -> list[int]:
         room = self._room_for_text(0)
         return [len(windows(text, room)) for text in texts]
+
+    def trial(self) -> Trial:
+        """What the server does with a small question. Raises as ``rank``."""
+        self.rank(["The parcel never arrived."], [["delivery"], ["astronomy"]])
+        return Trial(self._dialect.model, tuple(sorted(self._dialect.refused)), self._budget.spent())
 
     def _room_for_text(self, frame: int) -> int:
         room = self.room - max(frame, min(RESERVED, self.room // 2))

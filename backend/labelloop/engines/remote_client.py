@@ -23,7 +23,7 @@ LONGEST_RETRY_AFTER_S = 60.0  # a server that wants more patience is not waited 
 MOST_BYTES = 32 << 20
 _TRANSIENT = frozenset({408, 409, 425, 429})
 _NO_MONEY = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
-_NEVER = ("logprobs", "logits_all", "not supported", "unsupported", "not implemented")
+_NEVER = ("logprobs", "logits_all", "not supported", "unsupported", "not implemented", "validation error")
 """What some servers (llama-cpp-python) answer with status 500 although asking again is in vain."""
 
 
@@ -73,6 +73,9 @@ class Client:
 
     def __repr__(self) -> str:
         return f"Client({self.url!r})"
+
+    def close(self) -> None:
+        self._http.close()
 
     def get(self, path: str) -> Any:
         """The JSON at ``path``. Raises as ``post``."""

@@ -150,7 +150,7 @@ class Dialect:
                 if "continue" not in refused:
                     payload |= {"continue_final_message": True, "add_generation_prompt": False}
             if "logprobs" not in refused:
-                payload |= {"logprobs": True} | ({"top_logprobs": request.top} if request.top else {})
+                payload |= {"logprobs": True, "top_logprobs": request.top or 1}  # llama-cpp-python tells none with 0
         if "temperature" not in refused:
             payload["temperature"] = request.temperature
         if "seed" not in refused:

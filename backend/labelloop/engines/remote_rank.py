@@ -130,7 +130,7 @@ def by_chance(told: Sequence[Token], letters: str, model: str = "") -> Vectors:
         return np.full(len(letters), -math.log(len(letters)), np.float32)
     floor = min(value for value in top.values() if math.isfinite(value)) - FLOOR
     values = np.array([max(value, floor) for value in found.values()])
-    return (values - np.logaddexp.reduce(values)).astype(np.float32)
+    return np.asarray(values - np.logaddexp.reduce(values), np.float32)
 
 
 def by_choice(choice: Choice, letters: str, model: str = "") -> Vectors:

@@ -14,7 +14,7 @@ from labelloop.engines.offsets import whole
 _PIECE = re.compile(r"[ ]?[A-Za-z]+|[0-9]|\s+|[^\x00-\x7f]+|.", re.DOTALL)
 _LETTERS_PER_TOKEN = 4  # of an English word, which most tokenizers keep whole
 _BYTES_PER_TOKEN = 2  # of UTF-8 beyond ASCII
-_LONGEST_PIECE = 32
+_LONGEST_PIECE = 8  # so that one is never longer than windows overlap
 PER_MESSAGE = 8
 _SPECIAL = re.compile(r"<(?=\|[^|<>\s]{1,40}\|>|/?s>|(?:start|end)_of_turn>|[be]os>|pad>|</?SYS>)|\[(?=/?INST\])")
 _JOINER = "\u2060"
@@ -53,7 +53,7 @@ def pieces(text: str) -> list[Piece]:
             if part[-1].isascii() and part[-1].isalpha():
                 tokens = -(-len(part.lstrip()) // _LETTERS_PER_TOKEN)
             elif part[-1].isascii():
-                tokens = 1 + len(part) // 16 if part.isspace() else 1
+                tokens = 1
             else:
                 tokens = -(-len(part.encode("utf-8", "replace")) // _BYTES_PER_TOKEN)
             found.append(Piece(start, tokens))

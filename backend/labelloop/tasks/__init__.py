@@ -123,9 +123,9 @@ def calibrate(bundle: Bundle, sample: Sequence[Mapping[str, str]], settings: Set
 
 def readings(bundle: Bundle) -> float:
     """About how often the bundle's engines read each of an item's texts, for who plans how many to ask at once."""
+    once = chances.READS_ONCE | {"remote"}  # a server does, for as many labels as there are letters
     each = [
-        sum(1 if its.engine in chances.READS_ONCE else max(1, len(its.field.labels)) for its in one.alone)
-        for one in bundle.plans
+        sum(1 if its.engine in once else max(1, len(its.field.labels)) for its in one.alone) for one in bundle.plans
     ]
     return sum(each) / max(1, len(each))
 
