@@ -127,13 +127,13 @@ def test_what_is_written_is_written_by_a_server_where_there_is_one() -> None:
     assert plan(
         field, Settings(remote_url=remote.remote_url, kinds={"summarisation": {"engine": "causal"}})
     ).engine == ("causal")
-    with pytest.raises(SettingsError, match="LABELLOOP_KINDS.*causal, remote"):
+    with pytest.raises(SettingsError, match=r"LABELLOOP_KINDS.*causal, remote"):
         plan(field, Settings(kinds={"summarisation": {"engine": "encoder"}}))
 
 
 def test_two_engines_serve_only_where_labels_are_chosen(make_field: MakeField, other: str) -> None:
     field = make_field(list(TEXTS), "topic").model_copy(update={"kind": "entities"})
-    with pytest.raises(SettingsError, match="second engine.*where labels are chosen"):
+    with pytest.raises(SettingsError, match=r"second engine.*where labels are chosen"):
         plan(field, settings_with(other, 0.5))
     gliner = {"topic": {"beside": {"engine": "gliner", "model": "acme/gliner"}}}
     with pytest.raises(SettingsError, match="gliner"):

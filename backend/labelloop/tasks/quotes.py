@@ -17,9 +17,9 @@ def locate(quotes: Sequence[tuple[str, str]], text: str) -> tuple[list[tuple[int
     """(start, end, label) of quotes (text, label), and how many quotes stand nowhere.
 
     A quote is looked for as it is; if it is nowhere, without regard to case, white space and the form of quotation
-    marks and dashes, and then it must stand in one place alone. A quote with one label marks every place where it stands as
-    whole words; one that comes with several labels marks the next place with each. Longer quotes come first, so that
-    who takes the first of overlapping passages takes the longest.
+    marks and dashes, and then it must stand in one place alone. A quote with one label marks every place where it
+    stands as whole words; one that comes with several labels marks the next place with each. Longer quotes come first,
+    so that who takes the first of overlapping passages takes the longest.
     """
     labels: dict[str, list[str]] = {}
     for quote, label in quotes:

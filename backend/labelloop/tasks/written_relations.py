@@ -25,8 +25,8 @@ def answer(plan: FieldPlan, readings: Sequence[Reading], writer: Writer, prompt:
 
     Passages are related within one window of one object. The schema knows the numbers of the passages and the field's
     labels, and no others. A label that tells by itself which passage is the head ("Cause-Effect(e2,e1)") links the
-    first to the second in the text, as Label Studio stores it; every other from the head that the reply names. A link's score
-    is its reply's, times those of its passages; ``Answer.score`` is the least of the replies'.
+    first to the second in the text, as Label Studio stores it; every other from the head that the reply names. A
+    link's score is its reply's, times those of its passages; ``Answer.score`` is the least of the replies'.
     """
     names = replies.offered(plan.field.labels, prompt.nothing)
     facts = [Facts() for _ in readings]
