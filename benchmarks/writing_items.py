@@ -267,9 +267,13 @@ def main() -> int:
     fields = {} if given.choices == "auto" else {"out": FieldSetting(engine=given.choices)}
     settings = Settings(writer=given.writer, fields=fields)
     report: dict = {"setting": setting(settings), "kinds": {}, "outcomes": {}}
+    written = RESULTS / "writing_items.json"
+    if len(given.kinds) < len(KINDS) and written.is_file():  # kinds that are not asked for stay as they are
+        report |= {key: its for key, its in json.loads(written.read_text("utf-8")).items() if key != "setting"}
     for kind in given.kinds:
         outcomes = run(kind, settings, read(kind)[:: given.every])
         report["kinds"][kind] = summary(outcomes)
+        report["kinds"][kind]["ours"]["setting"] = setting(settings)
         report["outcomes"][kind] = {name: [asdict(one) for one in its] for name, its in outcomes.items()}
     if given.every > 1:
         print(json.dumps(report["outcomes"], indent=1, ensure_ascii=False))

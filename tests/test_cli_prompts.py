@@ -138,6 +138,14 @@ def test_prompts_that_are_the_same_differ_in_no_row(files: Path) -> None:
     assert (files / "labelloop.toml").read_text() == TOML
 
 
+def test_rows_without_an_answer_are_told(files: Path) -> None:
+    config = (files / "config.xml").read_text()
+    (files / "config.xml").write_text(config.replace("$text", "$words"))
+    (files / "copy.yaml").write_text((SHIPPED / "classification/v1.yaml").read_text())
+    done = compare("--prompts", "v1,copy.yaml", "--rows", "5")
+    assert "5 of 5 rows have no answer, for example: " in done.stderr and "words" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [

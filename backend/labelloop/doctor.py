@@ -149,12 +149,7 @@ def _model(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "model", "note", f"{shown}, oddly", "It finds a late parcel closer to astronomy than to delivery."
         )
-    named: list[tuple[str, Serving | Beside]] = [(f"the field {name}", its) for name, its in settings.fields.items()]
-    named += [(f"fields of kind {kind}", its) for kind, its in settings.kinds.items()]
-    named += [
-        (f"{what}, beside the first", its.beside) for what, its in named if isinstance(its, Serving) and its.beside
-    ]
-    for what, its in named:
+    for what, its in _named(settings):
         if its.model:
             engine = "encoder" if its.engine == "auto" else its.engine
             load(engine, its.model, identify(its.model, its.revision, engine, settings), settings)
@@ -169,12 +164,21 @@ def _model(settings: Settings) -> Iterator[Finding]:
     yield Finding("model", "ok", f"torch {torch.__version__} on {device}")
 
 
+def _named(settings: Settings) -> list[tuple[str, Serving | Beside]]:
+    """What the settings fields and kinds say of engines, and for what."""
+    named: list[tuple[str, Serving | Beside]] = [(f"the field {name}", its) for name, its in settings.fields.items()]
+    named += [(f"fields of kind {kind}", its) for kind, its in settings.kinds.items()]
+    return named + [
+        (f"{what}, beside the first", its.beside) for what, its in named if isinstance(its, Serving) and its.beside
+    ]
+
+
 def _remote(settings: Settings) -> Iterator[Finding]:
     from labelloop.engines import remote
     from labelloop.engines.remote_client import Refusal
 
     if not settings.remote_url:
-        if any(its.engine == "remote" for its in settings.fields.values()):
+        if any(its.engine == "remote" for _, its in _named(settings)):
             remote.connect(settings)  # says what is missing
         return
     patient = settings.model_copy(update={"remote_timeout_s": min(20.0, settings.remote_timeout_s)})

@@ -158,7 +158,7 @@ def evaluate_right(field: Field, right: Sequence[Right], answers: Sequence[Answe
 
 def tally(field: Field, right: Sequence[Right], answers: Sequence[Answer]) -> Tally:
     """What each item gained of the figure that counts for the kind: exact F1 of spans and links, else the mean over
-    items of F1 in words (extraction) or of pairs in the right order (ranking)."""
+    items of F1 in words (extraction), of pairs in the right order (ranking), or of ``text_metrics.each``."""
     if field.kind in ("entities", "relations"):
         counts = [_counts(field, its, answer) for its, answer in zip(right, answers, strict=True)]
         gained, possible = ([float(one[place]) for one in counts] for place in (0, 1))
@@ -200,11 +200,16 @@ def _row(gold: Sequence[Collection[Any]], found: Sequence[Collection[Any]], labe
     return {"precision": row["precision"], "recall": row["recall"], "f1-score": row["f1"], "support": row["gold"]}
 
 
+def _texts(right: Sequence[Right], answers: Sequence[Answer]) -> tuple[list[str], list[list[str]]]:
+    """What was quoted or written, "" where nothing was, and what may be."""
+    texts = [next(iter((*one.texts, *(span.text for span in one.spans))), "") for one in answers]
+    return texts, [[str(text) for text in its] for its in right]
+
+
 def _extraction(right: Sequence[Right], answers: Sequence[Answer]) -> dict[str, float]:
     from labelloop.tasks.metrics import exact_match, overlap_f1
 
-    quotes = [next(iter((*one.texts, *(span.text for span in one.spans))), "") for one in answers]
-    texts = [[str(text) for text in its] for its in right]
+    quotes, texts = _texts(right, answers)
     exact = [exact_match(quote, its) for quote, its in zip(quotes, texts, strict=True)]
     return {
         "exact_match": float(np.mean(exact)) if exact else 0.0,
@@ -222,12 +227,6 @@ def _written(kind: str, right: Sequence[Right], answers: Sequence[Answer]) -> di
     return text_metrics.measure(kind, texts, references) | {
         "ece": calibration_error([one.score for one in answers], useful)
     }
-
-
-def _texts(right: Sequence[Right], answers: Sequence[Answer]) -> tuple[list[str], list[list[str]]]:
-    """What was written, and the references."""
-    texts = [next(iter((*one.texts, *(span.text for span in one.spans))), "") for one in answers]
-    return texts, [[str(text) for text in its] for its in right]
 
 
 def _ranking(right: Sequence[Right], answers: Sequence[Answer]) -> dict[str, float]:

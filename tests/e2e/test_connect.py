@@ -245,7 +245,7 @@ def test_a_project_with_nothing_to_fill(house: House, project: MakeProject) -> N
     made = project('<View><Text name="text" value="$text"/><TextArea name="note" toName="text"/></View>')
     with pytest.raises(ConfigError, match="no control") as caught:
         house.connect(made)
-    assert "free text" in caught.value.remedy
+    assert 'its name says "note"' in caught.value.remedy
     assert house.left_over(made) == []
 
 

@@ -130,7 +130,7 @@ def test_a_text_box_beside_a_question_takes_its_answer(box: str) -> None:
         '<Text name="text" value="$t"/><TextArea name="answer" toName="text"/>',
     ],
 )
-def test_other_text_boxes_are_left_to_people(inner: str) -> None:
+def test_other_text_boxes_quote_nothing(inner: str) -> None:
     schema = read(inner)
-    assert schema.fields == ()
-    assert "free text" in next(iter(schema.skipped.values()))
+    assert "extraction" not in {field.kind for field in schema.fields}
+    assert len(schema.fields) + len(schema.skipped) == 1

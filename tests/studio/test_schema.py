@@ -178,7 +178,7 @@ def test_other_numbers_are_left_to_people(attributes: str, words: str) -> None:
         ('<Labels name="c" toName="text"/>', "no labels"),
         ('<Labels name="c" toName="text" value="$labels"/>', "does not fill such labels of spans yet"),
         ('<HyperTextLabels name="c" toName="text"><Label value="PER"/></HyperTextLabels>', "marks no spans of <Text"),
-        ('<TextArea name="c" toName="text"/>', "free text"),
+        ('<TextArea name="c" toName="text"/>', "what it is for"),
         ('<Pairwise name="c" toName="text"/>', "names 1"),
         ('<Magic name="c" toName="text"/>', "<Magic> is not supported"),
         ('<Rating name="c" toName="text" maxRating="many"/>', "maxRating"),
@@ -360,7 +360,7 @@ def test_a_view_around_a_control_of_regions_limits_it_too() -> None:
     ("inner", "words"),
     [
         (f'<Choices name="c" toName="page" perRegion="true">{TWO}</Choices>', 'regions of "page"'),
-        ('<TextArea name="c" toName="text" perRegion="true"/>', "free text"),
+        ('<TextArea name="c" toName="text" perRegion="true"/>', "single regions"),
         ('<Choices name="c" toName="text" perRegion="true" value="$own"/>', "come with each task"),
         (f'<Choices name="c" toName="text,page" perRegion="true">{TWO}</Choices>', "several objects"),
         (f'<Choices name="c" toName="text" perRegion="true" whenLabelValue="X">{TWO}</Choices>', "labelled X"),

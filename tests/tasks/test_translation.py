@@ -68,12 +68,31 @@ def test_lines_and_sentences_keep_their_order_and_the_space_between_them() -> No
     assert found.texts == ("Eins. Zwei.\n\nDrei.",) and found.provenance["windows"] == 3
 
 
-def test_what_is_no_translation_leaves_a_copy_that_says_so() -> None:
-    source = "The dog is in the garden and the cat is on the roof."
-    replies = [source, "The dog was in the house with the cat.", "Der " * 60, ""]
-    for found in translate(Scripted(*replies), *[source] * 4, target_language="German"):
-        assert found.texts == (source,) and found.provenance["origin"] == "copied"
+def test_what_is_no_translation_leaves_the_text_word_by_word_with_a_low_score() -> None:
+    source = "The dog is in the garden and the axolotl is on the roof."
+    replies = [source, "The dog was in the house with the cat.", "Der " * 60, "", "fisher" * 20]
+    for found in translate(Scripted(*replies), *[source] * 5, target_language="German"):
+        assert found.texts == ("Der Hund ist in der Garten und der axolotl ist auf der roof.",)
+        assert found.provenance["origin"] == "word by word, by the glossary"
         assert found.score <= 0.05 and found.provenance["refused"]
+
+
+def test_without_words_of_both_languages_the_text_is_copied() -> None:
+    (found,) = translate(Scripted(""), "The dog sleeps here.", target_language="Finnish")
+    assert found.texts == ("The dog sleeps here.",) and found.provenance["origin"] == "copied"
+
+
+def test_words_of_the_glossary_stand_beside_the_text() -> None:
+    writer = Scripted("Zwei Hunde schlafen unter dem Tisch.")
+    (found,) = translate(writer, "Two dogs sleep under the table.", target_language="German")
+    assert "two = zwei, dogs = Hund" in writer.asks[0].messages[-1][1]
+    assert found.texts == ("Zwei Hunde schlafen unter dem Tisch.",) and found.provenance["origin"] == "written"
+
+
+def test_a_reply_without_the_words_of_the_glossary_is_refused() -> None:
+    (found,) = translate(Scripted("Das Wetter war gestern schlecht."), "A red dog and a cat.", target_language="German")
+    assert found.texts == ("Ein rot Hund und ein Katze.",)
+    assert found.provenance["refused"] == {"leaves out what the glossary has": 1}
 
 
 @pytest.mark.parametrize(

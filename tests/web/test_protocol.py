@@ -104,11 +104,11 @@ def test_a_bad_label_config_is_told_with_its_reason(web: Web) -> None:
 
 
 def test_controls_that_are_left_to_people_are_named_with_the_reason(web: Web) -> None:
-    config = CHOICES.replace("</View>", '<TextArea name="summary" toName="text"/></View>')
+    config = CHOICES.replace("</View>", '<TextArea name="remarks" toName="text"/></View>')
     web.setup(config)
     status = web.client.get(f"/k/{web.key}/status").json
     assert [one["name"] for one in status["fields"]] == ["topic"]
-    assert status["left_to_people"]["summary"]
+    assert status["left_to_people"]["remarks"]
     assert len(status["queues"]["workers"]) == 1
     assert web.predict(PARCEL, config=config).json["results"][0]["result"]
 

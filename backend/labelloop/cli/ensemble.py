@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
@@ -141,7 +142,7 @@ def _ask(plan: FieldPlan, texts: Sequence[str], settings: Settings, progress: Ca
 
 
 def _name(plan: FieldPlan) -> str:
-    return plan.engine if plan.model in {"starter", "default"} else f"{plan.engine} {plan.model}"
+    return plan.engine if plan.model in {"starter", "default"} else f"{plan.engine} {Path(plan.model).name}"
 
 
 def _table(title: str, names: Sequence[str], each: Sequence[tuple[Tally, Tally]], paces: Sequence[float]) -> Table:

@@ -182,6 +182,9 @@ def compare(
     for run, verdict in zip(runs[1:], verdicts, strict=True):
         said = f"{run.name} {verdict.words}" if verdict.told or not verdict.differ else f"{run.name}: {verdict.words}"
         out.print(f"{escape(said)}.", highlight=False, soft_wrap=True)
+    for run in runs:
+        if reasons := [answer.reason for answer in run.answers if answer.reason]:
+            warn([f"{run.name}: {len(reasons)} of {len(run.answers)} rows have no answer, for example: {reasons[0]}"])
     warn([f"{first} and {second} are the same file." for first, second in twins(ballot.candidates)])
     left_out(known, gold, one.name)
     if json_file:

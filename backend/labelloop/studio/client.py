@@ -305,7 +305,10 @@ class StudioClient:
         return dict(self._api.send("POST", "/api/ml", body, timeout=_SLOW_S))
 
     def update_backend(self, backend_id: int, project_id: int, url: str, title: str, extra_params: Any = None) -> Json:
-        """Renames or moves a backend. Where project.model_version was the old title, it becomes the new one."""
+        """Renames or moves a backend. Where project.model_version was the old title, it becomes the new one.
+
+        ``extra_params``: those of the row, which Label Studio hands to /setup meanwhile; left out it hands over none.
+        """
         body = {"project": project_id, "url": url, "title": title, "extra_params": extra_params}
         return dict(self._api.send("PATCH", f"/api/ml/{backend_id}", body, timeout=_SLOW_S))
 

@@ -123,10 +123,10 @@ class Unmarked:
     """An object that no region can stand on: a <Chat>, or data in a form that the editor does not show."""
 
     marked = False
-    unmarked = ()
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, unmarked: tuple[tuple[int, int], ...] = ()) -> None:
         self.text = text
+        self.unmarked = unmarked
 
     def value(self, start: int, end: int) -> dict[str, Any] | None:
         return None
@@ -242,7 +242,7 @@ def turns_of(source: Source, value: Any) -> list[tuple[str, str, int | None]]:
 
 def _dialogue(source: Source, value: Any) -> Document:
     dialogue = Dialogue(turns_of(source, value))
-    return dialogue if source.tag == "Paragraphs" else Unmarked(dialogue.text)
+    return dialogue if source.tag == "Paragraphs" else Unmarked(dialogue.text, dialogue.unmarked)
 
 
 def entries(source: Source, value: Any) -> tuple[Passage, ...]:

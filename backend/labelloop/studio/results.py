@@ -82,7 +82,7 @@ class _Regions:
         """The one region of a control that is answered once for the whole item."""
         value: Any
         if field.tag == "TextArea":
-            value = list(answer.texts) or None
+            value = [text for text in answer.texts if text.strip()] or None
         elif field.tag == "Ranker":
             value = self._order(field, answer)
         else:

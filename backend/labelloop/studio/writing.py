@@ -289,13 +289,17 @@ def _languages(box: Box) -> tuple[str, str]:
     objects = [box.config.objects[name] for name in box.shown if name in box.config.objects]
     told = [languages.pair(languages.in_name(box.name))]
     told += [languages.pair(languages.in_text(words)) for _, words in box.beside]
+    theirs = {heading_of(one) for name, one in box.config.controls.items() if name != box.name}
     headers = [fixed(value(one)) for one in box.node.getroottree().iter() if tag(one) == "header"]
+    headers = [one for one in headers if one not in theirs]
     told += [languages.pair(languages.in_text(one)) for one in headers if purposes.by_sentence(one)]
     own = [languages.in_attributes(one) for one in objects]
     own += [language for one in objects for language in _spoken(one)]
     source = next((language for language in (*own, *(one for one, _ in told)) if language), "")
     target = box.direction.options.get("target_language", "") or languages.in_attributes(box.node)
     target = target or next((language for _, language in told if language and language != source), "")
+    if not target and source not in {"", "English"}:
+        target = "English"  # what a foreign text is put into, where nothing says otherwise
     return ("" if source == target else source), target
 
 

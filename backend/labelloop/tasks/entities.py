@@ -23,7 +23,7 @@ _NOTHING_FOUND = 0.9  # how sure it is that there is nothing where nothing is fo
 _LEAST_SPAN_SCORE = 0.3  # of an engine that finds spans by itself
 _PART = 50_000  # characters whose vectors are in memory at once; a longer passage is a part of its own
 
-_Draft = tuple[int, int, int, int, float]
+Draft = tuple[int, int, int, int, float]
 """Index of the passage, start, end, index of the label, probability that all of it is right."""
 
 
@@ -54,13 +54,13 @@ def answer(plan: FieldPlan, readings: Sequence[Reading], engine: ContextEngine, 
     names = [source.name for source in plan.field.sources]
     passages = [[one for one in reading.passages if one.name in names and one.text.strip()] for reading in readings]
     flat = [passage for some in passages for passage in some]
-    drafts: Iterable[_Draft]
+    drafts: Iterable[Draft]
     if plan.engine == "gliner":
         drafts, free = _by_itself(plan.field, flat, engine)  # type: ignore[arg-type]
     else:
         drafts, free = _by_types(plan, flat, engine, prompt), [_NOTHING_FOUND] * len(flat)
     answers = []
-    found = iter(zip(_placed(plan.field, flat, drafts), free, strict=True))
+    found = iter(zip(placed(plan.field, flat, drafts), free, strict=True))
     for some in passages:
         its_own = [next(found) for _ in some]
         mine = tuple(span for its, _ in its_own for span in its)
@@ -69,7 +69,7 @@ def answer(plan: FieldPlan, readings: Sequence[Reading], engine: ContextEngine, 
     return answers
 
 
-def _placed(field: Field, passages: Sequence[Passage], drafts: Iterable[_Draft]) -> list[list[Span]]:
+def placed(field: Field, passages: Sequence[Passage], drafts: Iterable[Draft]) -> list[list[Span]]:
     """The spans of each passage in the order of the text: of drafts that overlap the first, and none on what cannot be
     marked."""
     spans: list[list[Span]] = [[] for _ in passages]
@@ -95,7 +95,7 @@ def warm(plan: FieldPlan, engine: ContextEngine, prompt: EntityPrompt) -> None:
 
 def _by_types(
     plan: FieldPlan, passages: Sequence[Passage], engine: ContextEngine, prompt: EntityPrompt
-) -> Iterator[_Draft]:
+) -> Iterator[Draft]:
     """What the field's models find; a passage is read once for all of them."""
     model, constants = _model_of(plan, engine, prompt), prompt.constants
     for part in parts(range(len(passages)), lambda owner: len(passages[owner].text), _PART):
@@ -171,7 +171,7 @@ def _fit(field: Field, engine: ContextEngine, prompt: EntityPrompt) -> _Model:
     return _Model(meaning, tuple(finders), dense, words, tuple(map(float, usual)))
 
 
-def _by_itself(field: Field, passages: Sequence[Passage], engine: SpanEngine) -> tuple[list[_Draft], list[float]]:
+def _by_itself(field: Field, passages: Sequence[Passage], engine: SpanEngine) -> tuple[list[Draft], list[float]]:
     """What an engine finds that finds spans for labels by itself, likeliest first, and per passage the probability that
     it has none."""
     found = engine.spans([passage.text for passage in passages], [told(label) for label in field.labels])

@@ -12,6 +12,7 @@ EMPTY = "empty"
 REPEATS = "repeats itself"
 COPIES = "copies the text"
 _QUOTES = {'"': '"', "“": "”", "„": "“", "«": "»", "»": "«", "‘": "’", "'": "'", "「": "」", "`": "`"}
+_LOOP = re.compile(r"(\w.{1,30}?)\1{4,}")  # "fisherfisherfisherfisherfisher"
 _LONGEST_LEAD = 100  # characters
 
 
@@ -65,6 +66,8 @@ def fault(text: str) -> str:
     words = [token.low for token in tokens(text) if token.is_word]
     if not words:
         return EMPTY
+    if _LOOP.search(text):
+        return REPEATS
     if len(words) >= 9:
         runs = Counter(zip(words, words[1:], words[2:], strict=False))
         if max(runs.values()) >= max(4, len(words) // 8) or len(set(words)) < len(words) / 4:

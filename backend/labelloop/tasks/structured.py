@@ -23,10 +23,13 @@ from labelloop.tasks import (
     remarks,
     summarisation,
     translation,
+    written_entities,
+    written_relations,
 )
 from labelloop.tasks.classification import EMPTY
 from labelloop.tasks.entity_prompt import EntityPrompt
 from labelloop.tasks.relation_prompt import RelationPrompt
+from labelloop.tasks.structure_prompt import RelatingPrompt, TaggingPrompt
 from labelloop.tasks.writing import Craft, writes
 from labelloop.tasks.writing_prompt import WritingPrompt
 from labelloop.words import Answer, Bundle, FieldPlan, Reading, Span
@@ -61,11 +64,19 @@ _entities = Kind(entities.PROMPT, EntityPrompt, entities.answer, warm=entities.w
 KINDS: dict[tuple[str, EngineName], Kind] = {
     ("entities", "encoder"): _entities,
     ("entities", "gliner"): _entities,
+    **dict.fromkeys(
+        [("entities", "causal"), ("entities", "remote")],
+        Kind(written_entities.PROMPT, TaggingPrompt, written_entities.answer),
+    ),
     ("extraction", "encoder"): Kind(extraction.PROMPT, extraction_prompt.Prompt, extraction.answer),
     ("comparison", "encoder"): Kind(qualities.PROMPT, qualities.Prompt, comparison.answer),
     ("ranking", "encoder"): Kind(qualities.PROMPT, qualities.Prompt, ranking.answer),
     ("relations", "encoder"): Kind(
         relations.PROMPT, RelationPrompt, relations.answer, on_spans=True, warm=relations.warm
+    ),
+    **dict.fromkeys(
+        [("relations", "causal"), ("relations", "remote")],
+        Kind(written_relations.PROMPT, RelatingPrompt, written_relations.answer, on_spans=True),
     ),
     ("remarks", "encoder"): Kind(remarks.PROMPT, Prompt, remarks.answer, on_spans=True, warm=remarks.warm),
     **{

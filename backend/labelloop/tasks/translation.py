@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Self
 
+from pydantic import Field as Key
 from pydantic import model_validator
 
 from labelloop.tasks import replies
+from labelloop.tasks.glossary import Glossary, Hit, covered, hits, word_by_word
 from labelloop.tasks.languages import Language, Languages, code_of, guess, named
 from labelloop.tasks.sentences import tokens
 from labelloop.tasks.writing import Craft, Unwritable
@@ -16,17 +18,23 @@ from labelloop.templating import Value
 
 PROMPT = "translation/v1"
 NO_LANGUAGE = "It is not known into which language: set the option target_language."
+_LEAST_TERMS = 3  # of a text, before a reply is held against them
 MOST_LONGER = 4.0
 """A reply with more characters than this many times its source is no translation (and 40, for short sources)."""
 
 
 class Prompt(WritingPrompt):
     """A prompt file of the translation task. ``languages``: by code. ``parallel``: sentences in several of them, by
-    code; those that have both languages of a task are shown before it."""
+    code; those that have both languages of a task are shown before it. ``glossary``: words in several of them; at most
+    ``hints`` of a text's own are told beside it, as "man = Mann, dog = Hund"; a reply that has less than
+    ``least_covered`` of them is refused."""
 
-    variables: ClassVar[frozenset[str]] = frozenset({"source_language", "target_language"})
+    variables: ClassVar[frozenset[str]] = frozenset({"source_language", "target_language", "hints"})
 
     languages: dict[str, Language]
+    glossary: Glossary
+    hints: int = Key(0, ge=0)
+    least_covered: float = Key(0, ge=0, le=1)
     parallel: tuple[dict[str, str], ...] = ()
 
     @model_validator(mode="after")
@@ -68,7 +76,14 @@ def _name(told: str, known: Languages) -> str:
 
 
 def tell(job: Job, prompt: Prompt) -> Mapping[str, Value]:
-    return {option: job.option(option) for option in ("source_language", "target_language")}
+    told = [f"{hit.here.lower()} = {hit.there}" for hit in _hits(job, prompt)]
+    hints = ", ".join(list(dict.fromkeys(told))[: prompt.hints])
+    return {"hints": hints, **{option: job.option(option) for option in ("source_language", "target_language")}}
+
+
+def _hits(job: Job, prompt: Prompt) -> list[Hit]:
+    codes = [code_of(job.option(option), prompt.languages) for option in ("source_language", "target_language")]
+    return hits(job.text, prompt.glossary, *codes)
 
 
 def shows(job: Job, prompt: Prompt) -> Sequence[Demonstration]:
@@ -88,12 +103,18 @@ def fault(text: str, job: Job, prompt: Prompt) -> str:
     found, wished = guess(text, prompt.languages), code_of(job.option("target_language"), prompt.languages)
     if wished and found and found != wished:
         return f"is in another language ({prompt.languages[found].names[0]})"
+    known = _hits(job, prompt)
+    if len(known) >= _LEAST_TERMS and covered(text, known) < prompt.least_covered:
+        return "leaves out what the glossary has"
     return ""
 
 
-def copied(job: Job, prompt: Prompt) -> tuple[str, str]:
-    """The source, for where the model cannot translate it: names and numbers in it are right in many languages."""
+def without_model(job: Job, prompt: Prompt) -> tuple[str, str]:
+    """For where the model cannot translate the source: the source word by word by the glossary, or else as it is, since
+    names and numbers in it are right in many languages."""
+    if known := _hits(job, prompt):
+        return "word by word, by the glossary", word_by_word(job.text, known)
     return "copied", job.text
 
 
-CRAFT = Craft(settle=settle, tell=tell, shows=shows, fault=fault, fallback=copied, merge="join")
+CRAFT = Craft(settle=settle, tell=tell, shows=shows, fault=fault, fallback=without_model, merge="join")
