@@ -6,6 +6,7 @@ import logging
 import threading
 import warnings
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -213,11 +214,12 @@ def load(model: str, revision: str, settings: Settings) -> Causal:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     files, place = weights.folder(model, revision, settings, "causal"), weights.device(settings)
+    small = _quantized(settings.quantize, place)
     safe: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     with weights.loading(WHAT, model, settings, "causal"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a model's files are short of is no news to who asks it
         loaded, report = AutoModelForCausalLM.from_pretrained(
-            str(files), dtype=_dtype(place), use_safetensors=True, output_loading_info=True, **safe
+            str(files), dtype=_dtype(place), use_safetensors=True, output_loading_info=True, **small, **safe
         )
         if report["missing_keys"]:
             missing = ", ".join(sorted(report["missing_keys"])[:3])
@@ -225,7 +227,34 @@ def load(model: str, revision: str, settings: Settings) -> Causal:
         tokenizer = AutoTokenizer.from_pretrained(str(files), **safe)
         if not tokenizer.is_fast:
             raise ValueError("its tokenizer does not tell where tokens stand (there is no tokenizer.json)")
-        return Causal(loaded.eval().to(place), tokenizer)
+        return Causal(loaded.eval() if small else loaded.eval().to(place), tokenizer)
+
+
+def _quantized(bits: str, place: str) -> dict[str, Any]:
+    """What makes transformers quantize the weights while it loads them (Dettmers et al. 2022, 2023).
+
+    Raises:
+        ModelError: bitsandbytes is not installed.
+    """
+    if not bits:
+        return {}
+    if find_spec("bitsandbytes") is None:
+        raise ModelError(
+            f"LABELLOOP_QUANTIZE={bits} needs the package bitsandbytes, which is not installed.",
+            "Run `pip install bitsandbytes`, or leave the setting empty.",
+        )
+    from transformers import BitsAndBytesConfig
+
+    if bits == "8bit":
+        config = BitsAndBytesConfig(load_in_8bit=True)
+    else:
+        config = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=_dtype(place),
+        )
+    return {"quantization_config": config, "device_map": {"": place}}
 
 
 def _dtype(place: str) -> torch.dtype:

@@ -17,12 +17,16 @@ KINDS: dict[tuple[str, EngineName], str] = {
     ("classification", "encoder"): "classification/v1",
     ("classification", "crossencoder"): "entailment/v1",
     ("classification", "cloze"): "cloze/v1",
+    ("classification", "causal"): "continuation/v1",
     **{key: kind.prompt for key, kind in structured.KINDS.items()},
 }
 """(Task kind, engine that serves it) -> the prompt that new plans use."""
 
 _READS_ONCE = frozenset({"encoder", "gliner"})
-"""Engines that read a text once for all labels of all fields; the others read it with each label."""
+"""Engines that read a text once for all labels of all fields; of the others, all but ``causal`` with each label."""
+_CAUSAL_RANKS, _CAUSAL_WRITES = 12, 100
+"""A causal model reads a text once and then only the labels, but a token costs it ten times what it costs a small
+encoder; to write a reply costs it as much again for each token of it."""
 
 
 def plan(field: Field, settings: Settings) -> FieldPlan:
@@ -50,6 +54,11 @@ def plan(field: Field, settings: Settings) -> FieldPlan:
         told = structured.prompt_of(field.kind, engine, settings, chosen.prompt)
     else:
         told = load_prompt(chosen.prompt or KINDS[field.kind, engine], settings.prompts_dir)
+        if told.lead and engine != "causal":
+            raise SettingsError(
+                f"The prompt {told.name} has a lead, which the engine {engine} has no use for.",
+                "Remove the lead, or give the field the engine causal.",
+            )
     return FieldPlan(
         field=field,
         engine=engine,
@@ -145,15 +154,24 @@ def calibrate(bundle: Bundle, sample: Sequence[Mapping[str, str]], settings: Set
 
 def readings(bundle: Bundle) -> float:
     """About how often the bundle's engines read each of an item's texts, for who plans how many to ask at once."""
-    each = [1 if one.engine in _READS_ONCE else max(1, len(one.field.labels)) for one in bundle.plans]
+    each = [_readings(one) for one in bundle.plans]
     return sum(each) / max(1, len(each))
+
+
+def _readings(one: FieldPlan) -> float:
+    labels = max(1, len(one.field.labels))
+    if one.engine in _READS_ONCE:
+        return 1
+    if one.engine == "causal":
+        return _CAUSAL_WRITES if one.field.structured else _CAUSAL_RANKS + labels
+    return labels
 
 
 def _by_engine(bundle: Bundle) -> list[list[FieldPlan]]:
     """The plans in groups, each of which is answered in one call of its engine."""
     groups: dict[tuple[str, ...], list[FieldPlan]] = {}
     for one in bundle.plans:
-        alone = "" if one.engine in _READS_ONCE else one.field.name
+        alone = "" if one.engine in _READS_ONCE else one.prompt if one.engine == "causal" else one.field.name
         groups.setdefault((one.engine, one.model, one.revision, alone), []).append(one)
     return list(groups.values())
 
