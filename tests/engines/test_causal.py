@@ -132,10 +132,11 @@ def test_sizes_are_those_of_the_template(writer: Causal) -> None:
 def test_an_ask_that_is_too_long_is_refused_not_cut() -> None:
     engine = make()
     assert engine.room == 128
-    long = Ask((("user", "weather " * 60),))
+    long = Ask((("user", "weather " * 20),))
     with pytest.raises(ModelError, match=r"An ask of \d+ tokens and a reply of 100 do not fit .* of 128.*shorter"):
         engine.write([Ask((("user", "good"),)), long], Manner(max_tokens=100))
     most = engine.room - engine.sizes([long])[0]
+    assert 0 < most < 100
     assert engine.write([long], Manner(max_tokens=most))[0][0].tokens <= most
 
 
@@ -177,8 +178,8 @@ def test_a_schema_is_kept_to_by_every_candidate(writer: Causal) -> None:
 
 def test_without_xgrammar_a_schema_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("labelloop.engines.grammar.find_spec", lambda _name: None)
-    with pytest.raises(ModelError, match="needs the package xgrammar.*pip install"):
-        make().write([Ask((("user", "good"),))], Manner(schema="{}"))
+    with pytest.raises(ModelError, match=r"needs the package xgrammar.*pip install"):
+        make().write([Ask((("user", "good"),))], Manner(max_tokens=8, schema="{}"))
 
 
 def test_threads_may_share_a_writer() -> None:
@@ -203,7 +204,7 @@ def test_it_loads_from_a_folder_and_refuses_other_models(tmp_path: Path) -> None
     folder = tiny_models.save(engine._model, engine._tokenizer, tmp_path / "model")
     loaded = engines.load("causal", folder, identify(folder, engine="causal"), Settings(device="cpu"))
     asks = [Ask((("user", "good"),))]
-    assert loaded.write(asks, Manner(max_tokens=8)) == engine.write(asks, Manner(max_tokens=8))
+    assert loaded.write(asks, Manner(max_tokens=8))[0][0].text == engine.write(asks, Manner(max_tokens=8))[0][0].text
     other = tiny_models.build("Bert", "ForMaskedLM", engine._tokenizer)
     folder = tiny_models.save(other, engine._tokenizer, tmp_path / "other")
     with pytest.raises(ModelError, match="LABELLOOP_WRITER"):
@@ -215,7 +216,7 @@ def test_it_loads_from_a_folder_and_refuses_other_models(tmp_path: Path) -> None
 def test_fewer_bits_need_their_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = make()
     folder = tiny_models.save(engine._model, engine._tokenizer, tmp_path / "model")
-    with pytest.raises(ModelError, match="LABELLOOP_QUANTIZE=4bit needs the package bitsandbytes.*pip install"):
+    with pytest.raises(ModelError, match=r"LABELLOOP_QUANTIZE=4bit needs the package bitsandbytes.*pip install"):
         engines.load("causal", folder, identify(folder), Settings(device="cpu", quantize="4bit"))
     monkeypatch.setattr("labelloop.engines.causal.find_spec", lambda _name: True)
     assert _quantized("8bit", "cuda")["quantization_config"].load_in_8bit

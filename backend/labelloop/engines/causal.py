@@ -33,7 +33,8 @@ _FAR = 1 << 20  # tokenizers that know no limit give a huge number
 
 
 class Causal:
-    """A warm causal language model. Threads may share it: they take turns."""
+    """A warm causal language model. Threads may share it: they take turns. ``shares``: whether what texts or asks
+    begin with is read once; no answer depends on it."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self._model = model
@@ -54,6 +55,7 @@ class Causal:
         self._continuations = Continuations(tokenizer, self._chat, reach, self._nodes)
         self.token_counts = self._continuations.token_counts
         self.windows = self._continuations.windows
+        self.shares = True
         self._takes_trees = self._try_trees()
 
     def rank(self, texts: Sequence[str], labels: Sequence[Sequence[str]], lead: str = "") -> Vectors:
@@ -68,6 +70,18 @@ class Causal:
             ModelError: the model has no token for its words, or they or the lead leave no room for a text.
         """
         return self._continuations.rank(texts, labels, lead, self._read)
+
+    def rank_plainly(self, texts: Sequence[str], labels: Sequence[Sequence[str]], lead: str = "") -> Vectors:
+        """The same, each label of each text in a row of its own: what ``rank`` is measured against."""
+        return self._continuations.rank(texts, labels, lead, self._read_plainly)
+
+    def tokens_of(self, text: str) -> list[int]:
+        """The tokens of a plain text."""
+        return self._chat.plain(text)
+
+    def forget(self) -> None:
+        """Drops what was kept from former calls."""
+        self._prefixes.forget()
 
     def judge(self, asks: Sequence[Ask], replies: Sequence[Sequence[str]]) -> list[Vectors]:
         """Per ask (n_replies,) mean log-probability of the tokens of each reply and of the one that ends it.
@@ -109,10 +123,13 @@ class Causal:
         Raises:
             ModelError: an ask and ``manner.max_tokens`` do not fit into the model's context; or a schema is asked for
                 and xgrammar is not installed, or does not take it.
+            ValueError: no token or no reply is asked for.
         """
         if not asks:
             return []
         read = [one.ids for one in self._chat.read(asks)]
+        if manner.max_tokens < 1 or manner.samples < 1:
+            raise ValueError("a reply needs at least one token, and an ask one reply")
         self._check(max(map(len, read)), manner.max_tokens)
         shared = self._shared(asks, read)
         prefix = read[0][:shared]
@@ -135,9 +152,8 @@ class Causal:
     def _read(self, prefix: Ids, rows: Sequence[Ids], trees: Sequence[Tree]) -> list[list[Vectors]]:
         """What the trees behind the rows say, in batches."""
         if not self._takes_trees:
-            with self._asking:
-                return trees_of.read_plainly(self._model, [(*prefix, *row) for row in rows], trees)
-        if len(prefix) < LEAST:
+            return self._read_plainly(prefix, rows, trees)
+        if len(prefix) < LEAST or not self.shares:
             prefix, rows = (), [(*prefix, *row) for row in rows]
         sizes = [len(row) + len(tree.tokens) for row, tree in zip(rows, trees, strict=True)]
         found: dict[int, list[Vectors]] = {}
@@ -149,12 +165,16 @@ class Causal:
             found.update(zip(batch, its, strict=True))
         return [found[index] for index in range(len(rows))]
 
+    def _read_plainly(self, prefix: Ids, rows: Sequence[Ids], trees: Sequence[Tree]) -> list[list[Vectors]]:
+        with self._asking:
+            return trees_of.read_plainly(self._model, [(*prefix, *row) for row in rows], trees)
+
     def _shared(self, asks: Sequence[Ask], read: Sequence[tuple[int, ...]]) -> int:
         """How many tokens all asks begin with; of one ask, those before its last message, as the next will be like it.
         Each keeps at least one of its own."""
         shared = common(read) if len(read) > 1 else self._chat.read(asks)[0].fixed
         shared = min(shared, min(map(len, read)) - 1)
-        return shared if shared >= LEAST else 0
+        return shared if shared >= LEAST and self.shares and self._takes_trees else 0
 
     def _batches(self, lengths: Sequence[int], held: int, asked: int = 1, samples: int = 1) -> list[list[int]]:
         """Batches of rows whose forward pass, keys and values, and logits fit into memory.
