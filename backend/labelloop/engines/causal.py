@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 WHAT = "a causal language model that follows instructions, such as SmolLM2-Instruct"
 _HELD = 4  # times the budget: tokens whose keys and values are held at once
 _LOGITS = 1 << 26  # numbers that are computed over the vocabulary at once, 256 MB
+_OTHER_HEADS = ("ForMaskedLM", "Classification", "ForQuestionAnswering", "ForPreTraining")
 _FAR = 1 << 20  # tokenizers that know no limit give a huge number
 
 
@@ -244,6 +245,8 @@ def load(model: str, revision: str, settings: Settings) -> Causal:
         if report["missing_keys"]:
             missing = ", ".join(sorted(report["missing_keys"])[:3])
             raise ValueError(f"its files have no weights for {missing}")
+        if any(name.endswith(_OTHER_HEADS) for name in loaded.config.architectures or ()):
+            raise ValueError(f"it is a {loaded.config.architectures[0]}, which was not trained to write")
         tokenizer = AutoTokenizer.from_pretrained(str(files), **safe)
         if not tokenizer.is_fast:
             raise ValueError("its tokenizer does not tell where tokens stand (there is no tokenizer.json)")
