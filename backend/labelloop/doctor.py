@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from labelloop.errors import LabelLoopError, StudioError
@@ -154,6 +155,7 @@ def _model(settings: Settings) -> Iterator[Finding]:
             engine = "encoder" if its.engine == "auto" else its.engine
             load(engine, its.model, identify(its.model, its.revision, engine, settings), settings)
             yield Finding("model", "ok", f"{engine} {its.model} for {what} loads")
+    yield _writer(settings)
     import torch
 
     device = (
@@ -206,6 +208,22 @@ def _remote(settings: Settings) -> Iterator[Finding]:
             yield Finding("remote", "note", f"it does not know {', '.join(told.left_out)}: {lost}", _NO_LOGPROBS)
     finally:
         engine.close()
+
+
+def _writer(settings: Settings) -> Finding:
+    """The writer is loaded where that takes seconds: from a folder, or once the starter is unpacked."""
+    from labelloop.engines import load, unpacked
+    from labelloop.engines.identity import STARTER, identify
+
+    model = settings.writer
+    revision = identify(model, settings.writer_revision, "causal")
+    if model == STARTER and not unpacked.is_unpacked(unpacked.starter_name(), settings):
+        told = f"writer {model} ({revision}) is there and not unpacked yet, so it was not tried"
+        return Finding("model", "ok", f"{told}; its first use takes about a minute and 0.6 GB of {settings.cache_dir}")
+    if model != STARTER and not Path(model).expanduser().is_dir():
+        return Finding("model", "ok", f"writer {model} ({revision}) is known; it was not tried, as it may be large")
+    load("causal", model, revision, settings)
+    return Finding("model", "ok", f"writer {model} ({revision}) loads")
 
 
 def _prompts(settings: Settings) -> Iterator[Finding]:

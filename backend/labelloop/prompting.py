@@ -95,8 +95,9 @@ class PromptFile(Strict):
 
 
 class Prompt(PromptFile):
-    """A prompt file of the classification task."""
+    """A prompt file of the classification task. ``lead``: what a causal model reads before every text."""
 
+    lead: str = ""
     templates: Templates
     described: Templates
     asked: Templates

@@ -157,6 +157,9 @@ class Settings(BaseSettings):
         Path("~/.cache/labelloop"), description="where starter models lie once they are unpacked; safe to delete"
     )
     device: str = Field("auto", description='"auto", "cpu", "cuda", "cuda:1", "mps"')
+    quantize: Literal["", "8bit", "4bit"] = Field(
+        "", description='"8bit" or "4bit": the writer takes less memory; needs the package bitsandbytes'
+    )
     torch_threads: int = Field(0, ge=0, description="CPU threads of a worker; 0: torch's own choice")
     prompts_dir: str = Field("", description="folder whose <task>/<version>.yaml files go before the shipped ones")
 

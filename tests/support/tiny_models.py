@@ -22,6 +22,12 @@ SIZES = {
 }
 
 
+CHAT = (
+    "{% for message in messages %}<s>{{ message['role'] }}\n{{ message['content'] }}</s>\n{% endfor %}"
+    "{% if add_generation_prompt %}<s>assistant\n{% endif %}"
+)
+
+
 def wordpiece(texts: Sequence[str], vocabulary: int = 300) -> PreTrainedTokenizerFast:
     """A BERT-like tokenizer, with token types and ``[CLS] a [SEP] b [SEP]``."""
     made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
@@ -77,6 +83,14 @@ def build(kind: str, head: str, tokenizer: PreTrainedTokenizerFast, seed: int = 
         **SIZES, vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **changes
     )
     return getattr(transformers, f"{kind}{head}")(config).eval()
+
+
+def causal(kind: str = "Llama", chat: str = CHAT, **changes: Any) -> tuple[Any, PreTrainedTokenizerFast]:
+    """A random causal model and its tokenizer, whose vocabulary is about bytes."""
+    tokenizer = byte_bpe(["the weather is about sports and business, it was good or bad"] * 3, 300)
+    tokenizer.chat_template = chat or None
+    model = build(kind, "ForCausalLM", tokenizer, eos_token_id=tokenizer.eos_token_id, bos_token_id=0, **changes)
+    return model, tokenizer
 
 
 def save(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> str:

@@ -25,7 +25,7 @@ class Ranker(Protocol):
 
         Rows keep the order of ``texts``; no number depends on other texts or labels but in its rounding. More is
         better; the unit is the engine's own (cosine, log-odds, log-probability), of which ``tasks.calibration`` makes
-        probabilities.
+        probabilities. ``causal`` takes also ``lead``, which stands before every text.
         """
         ...
 
@@ -172,7 +172,7 @@ def load(name: str, model: str, revision: str, settings: Settings) -> Any:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if name not in ENGINES and name not in NAMES:
         raise ModelError(f"There is no engine {name!r}.", f"Known engines: {', '.join(NAMES)}.")
-    key = (name, model, revision, settings.device)
+    key = (name, model, revision, settings.device, settings.quantize)
     with _loading:
         if name not in ENGINES:
             import_module(f"labelloop.engines.{name}")

@@ -6,6 +6,7 @@ import logging
 import threading
 import warnings
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -28,11 +29,13 @@ log = logging.getLogger(__name__)
 WHAT = "a causal language model that follows instructions, such as SmolLM2-Instruct"
 _HELD = 4  # times the budget: tokens whose keys and values are held at once
 _LOGITS = 1 << 26  # numbers that are computed over the vocabulary at once, 256 MB
+_OTHER_HEADS = ("ForMaskedLM", "Classification", "ForQuestionAnswering", "ForPreTraining")
 _FAR = 1 << 20  # tokenizers that know no limit give a huge number
 
 
 class Causal:
-    """A warm causal language model. Threads may share it: they take turns."""
+    """A warm causal language model. Threads may share it: they take turns. ``shares``: whether what texts or asks
+    begin with is read once; no answer depends on it."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self._model = model
@@ -53,6 +56,7 @@ class Causal:
         self._continuations = Continuations(tokenizer, self._chat, reach, self._nodes)
         self.token_counts = self._continuations.token_counts
         self.windows = self._continuations.windows
+        self.shares = True
         self._takes_trees = self._try_trees()
 
     def rank(self, texts: Sequence[str], labels: Sequence[Sequence[str]], lead: str = "") -> Vectors:
@@ -67,6 +71,18 @@ class Causal:
             ModelError: the model has no token for its words, or they or the lead leave no room for a text.
         """
         return self._continuations.rank(texts, labels, lead, self._read)
+
+    def rank_plainly(self, texts: Sequence[str], labels: Sequence[Sequence[str]], lead: str = "") -> Vectors:
+        """The same, each label of each text in a row of its own: what ``rank`` is measured against."""
+        return self._continuations.rank(texts, labels, lead, self._read_plainly)
+
+    def tokens_of(self, text: str) -> list[int]:
+        """The tokens of a plain text."""
+        return self._chat.plain(text)
+
+    def forget(self) -> None:
+        """Drops what was kept from former calls."""
+        self._prefixes.forget()
 
     def judge(self, asks: Sequence[Ask], replies: Sequence[Sequence[str]]) -> list[Vectors]:
         """Per ask (n_replies,) mean log-probability of the tokens of each reply and of the one that ends it.
@@ -108,10 +124,13 @@ class Causal:
         Raises:
             ModelError: an ask and ``manner.max_tokens`` do not fit into the model's context; or a schema is asked for
                 and xgrammar is not installed, or does not take it.
+            ValueError: no token or no reply is asked for.
         """
         if not asks:
             return []
         read = [one.ids for one in self._chat.read(asks)]
+        if manner.max_tokens < 1 or manner.samples < 1:
+            raise ValueError("a reply needs at least one token, and an ask one reply")
         self._check(max(map(len, read)), manner.max_tokens)
         shared = self._shared(asks, read)
         prefix = read[0][:shared]
@@ -134,9 +153,8 @@ class Causal:
     def _read(self, prefix: Ids, rows: Sequence[Ids], trees: Sequence[Tree]) -> list[list[Vectors]]:
         """What the trees behind the rows say, in batches."""
         if not self._takes_trees:
-            with self._asking:
-                return trees_of.read_plainly(self._model, [(*prefix, *row) for row in rows], trees)
-        if len(prefix) < LEAST:
+            return self._read_plainly(prefix, rows, trees)
+        if len(prefix) < LEAST or not self.shares:
             prefix, rows = (), [(*prefix, *row) for row in rows]
         sizes = [len(row) + len(tree.tokens) for row, tree in zip(rows, trees, strict=True)]
         found: dict[int, list[Vectors]] = {}
@@ -148,12 +166,16 @@ class Causal:
             found.update(zip(batch, its, strict=True))
         return [found[index] for index in range(len(rows))]
 
+    def _read_plainly(self, prefix: Ids, rows: Sequence[Ids], trees: Sequence[Tree]) -> list[list[Vectors]]:
+        with self._asking:
+            return trees_of.read_plainly(self._model, [(*prefix, *row) for row in rows], trees)
+
     def _shared(self, asks: Sequence[Ask], read: Sequence[tuple[int, ...]]) -> int:
         """How many tokens all asks begin with; of one ask, those before its last message, as the next will be like it.
         Each keeps at least one of its own."""
         shared = common(read) if len(read) > 1 else self._chat.read(asks)[0].fixed
         shared = min(shared, min(map(len, read)) - 1)
-        return shared if shared >= LEAST else 0
+        return shared if shared >= LEAST and self.shares and self._takes_trees else 0
 
     def _batches(self, lengths: Sequence[int], held: int, asked: int = 1, samples: int = 1) -> list[list[int]]:
         """Batches of rows whose forward pass, keys and values, and logits fit into memory.
@@ -213,19 +235,49 @@ def load(model: str, revision: str, settings: Settings) -> Causal:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     files, place = weights.folder(model, revision, settings, "causal"), weights.device(settings)
+    small = _quantized(settings.quantize, place)
     safe: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     with weights.loading(WHAT, model, settings, "causal"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a model's files are short of is no news to who asks it
         loaded, report = AutoModelForCausalLM.from_pretrained(
-            str(files), dtype=_dtype(place), use_safetensors=True, output_loading_info=True, **safe
+            str(files), dtype=_dtype(place), use_safetensors=True, output_loading_info=True, **small, **safe
         )
         if report["missing_keys"]:
             missing = ", ".join(sorted(report["missing_keys"])[:3])
             raise ValueError(f"its files have no weights for {missing}")
+        if any(name.endswith(_OTHER_HEADS) for name in loaded.config.architectures or ()):
+            raise ValueError(f"it is a {loaded.config.architectures[0]}, which was not trained to write")
         tokenizer = AutoTokenizer.from_pretrained(str(files), **safe)
         if not tokenizer.is_fast:
             raise ValueError("its tokenizer does not tell where tokens stand (there is no tokenizer.json)")
-        return Causal(loaded.eval().to(place), tokenizer)
+        return Causal(loaded.eval() if small else loaded.eval().to(place), tokenizer)
+
+
+def _quantized(bits: str, place: str) -> dict[str, Any]:
+    """What makes transformers quantize the weights while it loads them (Dettmers et al. 2022, 2023).
+
+    Raises:
+        ModelError: bitsandbytes is not installed.
+    """
+    if not bits:
+        return {}
+    if find_spec("bitsandbytes") is None:
+        raise ModelError(
+            f"LABELLOOP_QUANTIZE={bits} needs the package bitsandbytes, which is not installed.",
+            "Run `pip install bitsandbytes`, or leave the setting empty.",
+        )
+    from transformers import BitsAndBytesConfig
+
+    if bits == "8bit":
+        config = BitsAndBytesConfig(load_in_8bit=True)
+    else:
+        config = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=_dtype(place),
+        )
+    return {"quantization_config": config, "device_map": {"": place}}
 
 
 def _dtype(place: str) -> torch.dtype:

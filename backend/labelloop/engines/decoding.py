@@ -70,9 +70,9 @@ class Decoder:
             logits, seen, places = logits[repeats], seen[repeats], places[repeats]
             cache.batch_select_indices(repeats)
         places = places[:, -1:]
-        while True:
+        for left in reversed(range(manner.max_tokens)):
             chosen = self._choose(logits, alive, manner)
-            if all(reply.ended for reply in alive) or len(alive[0].ids) == manner.max_tokens:
+            if not left or all(reply.ended for reply in alive):
                 break
             going = [index for index, reply in enumerate(alive) if not reply.ended]
             if len(going) * 2 <= len(alive):  # to leave out fewer would cost more than it saves

@@ -23,9 +23,14 @@ KINDS: dict[tuple[str, EngineName], str] = {
     ("classification", "crossencoder"): "entailment/v1",
     ("classification", "cloze"): "cloze/v1",
     ("classification", "remote"): "choice/v1",
+    ("classification", "causal"): "continuation/v1",
     **{key: kind.prompt for key, kind in structured.KINDS.items()},
 }
 """(Task kind, engine that serves it) -> the prompt that new plans use."""
+
+_CAUSAL_RANKS, _CAUSAL_WRITES = 12, 100
+"""A causal model reads a text once and then only the labels, but a token costs it ten times what it costs a small
+encoder; to write a reply costs it as much again for each token of it."""
 
 
 def plan(field: Field, settings: Settings) -> FieldPlan:
@@ -67,6 +72,11 @@ def _served(
         told = structured.prompt_of(field.kind, engine, settings, prompt)
     else:
         told = load_prompt(prompt or usual, settings.prompts_dir)
+        if told.lead and engine != "causal":
+            raise SettingsError(
+                f"The prompt {told.name} has a lead, which the engine {engine} has no use for.",
+                "Remove the lead, or give the field the engine causal.",
+            )
     return {
         "engine": engine,
         "model": model,
@@ -123,10 +133,7 @@ def calibrate(bundle: Bundle, sample: Sequence[Mapping[str, str]], settings: Set
 
 def readings(bundle: Bundle) -> float:
     """About how often the bundle's engines read each of an item's texts, for who plans how many to ask at once."""
-    once = chances.READS_ONCE | {"remote"}  # a server does, for as many labels as there are letters
-    each = [
-        sum(1 if its.engine in once else max(1, len(its.field.labels)) for its in one.alone) for one in bundle.plans
-    ]
+    each = [sum(map(_readings, one.alone)) for one in bundle.plans]
     return sum(each) / max(1, len(each))
 
 
@@ -135,3 +142,12 @@ def at_once(bundle: Bundle, settings: Settings) -> int:
     answers take longer than a micro-batch should, however few there are, so time alone would ask for one by one."""
     asked = any(its.engine == "remote" for one in bundle.plans for its in one.alone)
     return settings.remote_concurrency if asked else 1
+
+
+def _readings(one: FieldPlan) -> float:
+    labels = max(1, len(one.field.labels))
+    if one.engine in chances.READS_ONCE | {"remote"}:  # a server does, for as many labels as there are letters
+        return 1
+    if one.engine == "causal":
+        return _CAUSAL_WRITES if one.field.structured else _CAUSAL_RANKS + labels
+    return labels

@@ -103,7 +103,8 @@ def _by_engine(plans: Sequence[FieldPlan]) -> Iterator[list[_Opinion]]:
     groups: dict[tuple[str, ...], list[_Opinion]] = {}
     for place, plan in enumerate(plans):
         for number, one in enumerate(plan.alone):
-            alone = "" if one.engine in READS_ONCE else f"{place} {number}"
+            # a causal model reads a text once for all labels, behind the lead of one prompt
+            alone = "" if one.engine in READS_ONCE else one.prompt if one.engine == "causal" else f"{place} {number}"
             groups.setdefault((one.engine, one.model, one.revision, alone), []).append((place, number, one))
     yield from groups.values()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,9 +28,10 @@ class Ranked(NamedTuple):
 
 
 def rank(engine: Ranker, plans: Sequence[FieldPlan], prompts: Sequence[Prompt], texts: Sequence[str]) -> list[Ranked]:
-    """Per plan of one engine, the texts against its labels: one call for all plans, so a text is embedded once."""
+    """Per plan of one engine, the texts against its labels: one call for all plans, so a text is embedded once. Where
+    their prompts have a lead it is the same."""
     told = [_verbalize(one, prompt) for one, prompt in zip(plans, prompts, strict=True)]
-    similarities = engine.rank(texts, [label for one in told for label in one.texts]).astype(np.float64)
+    similarities = _read(engine, texts, [label for one in told for label in one.texts], prompts[0])
     ranked, column = [], 0
     for verbalization, prior in zip(told, _priors_of(engine, plans, prompts, told), strict=True):
         columns = slice(column, column := column + len(verbalization.texts))
@@ -41,6 +42,11 @@ def rank(engine: Ranker, plans: Sequence[FieldPlan], prompts: Sequence[Prompt], 
 def warm(engine: Ranker, plans: Sequence[FieldPlan], prompts: Sequence[Prompt]) -> None:
     """Computes the labels and the priors of the plans of one engine."""
     rank(engine, plans, prompts, ())
+
+
+def _read(engine: Ranker, texts: Sequence[str], labels: Sequence[Sequence[str]], prompt: Prompt) -> Array:
+    lead: dict[str, Any] = {"lead": prompt.lead} if prompt.lead else {}
+    return engine.rank(texts, labels, **lead).astype(np.float64)
 
 
 def _verbalize(one: FieldPlan, prompt: Prompt) -> Verbalization:
@@ -62,7 +68,7 @@ def _priors_of(
         for prompt in {prompt.digest: prompt for prompt in prompts}.values():
             its = [key for key in new if key[3] == prompt.digest]
             labels = [label for key in its for label in key[4].texts]
-            similarities = engine.rank((*prompt.plain, *prompt.everyday), labels).astype(np.float64)
+            similarities = _read(engine, (*prompt.plain, *prompt.everyday), labels, prompt)
             column, n_plain = 0, len(prompt.plain)
             for key in its:
                 columns = similarities[:, column : (column := column + len(key[4].texts))]
