@@ -1,5 +1,5 @@
 """Takes pictures of pre-annotated tasks in Label Studio's editor: one per tag, from the cases of the round-trip test,
-and one of what LabelLoop itself finds, entities and relations.
+and of what LabelLoop itself says: entities and relations that it finds, texts that it writes.
 
 .venv/bin/python scripts/round_trip_screenshots.py [--only NAME] (starts a Label Studio of its own and stops it)
 """
@@ -22,9 +22,10 @@ from support.editor import VERSION, Editor  # noqa: E402
 from support.round_trip import CASES  # noqa: E402
 from support.round_trip_cases import Case  # noqa: E402
 from support.running import running_beside  # noqa: E402
-from support.structure import PEOPLE  # noqa: E402
+from support.structure import PEOPLE, Sample  # noqa: E402
+from support.written import WRITTEN  # noqa: E402
 
-OWN = "entities-and-relations"
+OWN = {"entities-and-relations": PEOPLE, "written": WRITTEN}
 SIZE = (900, 800)
 LEAST = 90  # pixels
 # What says nothing about a tag: the list of tasks, the bars above and below the task, the lists of regions.
@@ -44,10 +45,10 @@ def take(editor: Editor, studio: StudioClient, case: Case, file: Path) -> None:
     photograph(editor, project, task, case, file)
 
 
-def take_own(editor: Editor, folder: Path, file: Path) -> None:
+def take_own(editor: Editor, sample: Sample, folder: Path, file: Path) -> None:
     """The same of a prediction that LabelLoop makes, which is started for it and stopped."""
-    item = PEOPLE.items[0]
-    case = Case(PEOPLE.name, PEOPLE.config, item.data, [], **(item.seen or {}))
+    item = sample.items[0]
+    case = Case(sample.name, sample.config, item.data, [], **(item.seen or {}))
     with running_beside(editor.studio, folder) as running:
         project, task = editor.make(case)
         progress = running.preannotate(running.connect(project))
@@ -85,8 +86,9 @@ def main() -> int:
             editor = Editor(server, page)
             for case in wanted:
                 take(editor, studio, case, options.out / f"{case.picture}.png")
-            if options.only in {None, OWN}:
-                take_own(editor, Path(folder) / "labelloop", options.out.parent / f"{OWN}.png")
+            for name, sample in OWN.items():
+                if options.only in {None, name}:
+                    take_own(editor, sample, Path(folder) / name, options.out.parent / f"{name}.png")
     except LabelLoopError as error:
         sys.stderr.write(f"{error.message}\n{error.remedy}\n")
         return error.exit_code
