@@ -331,7 +331,8 @@ def _merge(desk: _Desk, work: _Work, last: bool) -> None:
         _divide(desk, work, replace_text(work.job, "\n".join(one.text for _, one in kept)))
     else:
         joined = "".join((space or "\n") + one.text if place else one.text for place, (space, one) in enumerate(kept))
-        work.written = replace(together, text=joined)
+        text, done = desk.craft.repair(joined, work.job, desk.prompt)  # what each window kept to, all of them may not
+        work.written = replace(together, text=text, repairs=done, worth=desk.craft.worth(text, work.job, desk.prompt))
 
 
 def _finish(desk: _Desk, plan: FieldPlan, work: _Work, reading: Reading) -> Answer:
