@@ -45,11 +45,12 @@ class Craft:
     ``settle(job, prompt)``: the job with what is decided once for all its windows; ``tell(job, prompt)``: the values
     that it adds to the common ones. Both raise Unwritable. ``shows(job, prompt)``: demonstrations that suit the job.
     ``clean(text, job, prompt)``, ``fault(text, job, prompt)``: what of a reply counts, and why it is worthless (""
-    where it is not). ``nearness(one, other)``: in [0, 1], how well one text serves where the other is right; consensus
-    maximises it. ``beside(job, prompt)``: (origin, text) of candidates that no model wrote, which engines that judge
-    weigh too. ``fallback(job, prompt)``: the same, of a text for where no candidate is worth anything. ``merge``: what
-    becomes of the replies of a text's windows. ``nothing``: the text that says that there is nothing to write.
-    ``shape(answer, plan, reading, prompt)``: the answer as it leaves.
+    where it is not). ``doubt(candidate, job, prompt)``: the same, by its likelihood too. ``nearness(one, other)``: in
+    [0, 1], how well one text serves where the other is right; consensus maximises it. ``beside(job, prompt)``: (origin,
+    text) of candidates that no model wrote; they are weighed where no reply is sure, and the choice is a consensus or
+    the engine judges. ``fallback(job, prompt)``: the same, of a text for where no candidate is worth anything.
+    ``merge``: what becomes of the replies of a text's windows. ``nothing``: the text that says that there is nothing to
+    write. ``shape(answer, plan, reading, prompt)``: the answer as it leaves.
     """
 
     settle: Callable[[Job, Any], Job] = lambda job, prompt: job
@@ -57,6 +58,7 @@ class Craft:
     shows: Callable[[Job, Any], Sequence[Demonstration]] = lambda job, prompt: prompt.demonstrations
     clean: Callable[[str, Job, Any], str] = lambda text, job, prompt: replies.clean(text, prompt.lead_ins)
     fault: Callable[[str, Job, Any], str] = lambda text, job, prompt: replies.fault(text)
+    doubt: Callable[[Candidate, Job, Any], str] = lambda candidate, job, prompt: ""
     nearness: choosing.Nearness = choosing.shared_words
     beside: Callable[[Job, Any], Sequence[tuple[str, str]]] = lambda job, prompt: ()
     fallback: Callable[[Job, Any], tuple[str, str] | None] = lambda job, prompt: None
@@ -235,17 +237,24 @@ def _candidates(
         if fault := fault or desk.craft.fault(text, job, desk.prompt):
             faults[fault] += 1
             continue
-        pool.append(Candidate(text, one.logprob, one.tokens, one.finished))
-    if choosing.judges(desk.writer):
-        beside = desk.craft.beside(job, desk.prompt)
+        candidate = Candidate(text, one.logprob, one.tokens, one.finished)
+        if doubt := desk.craft.doubt(candidate, job, desk.prompt):
+            faults[doubt] += 1
+            continue
+        pool.append(candidate)
+    if any(one.logprob >= desk.prompt.sure for one in pool):
+        return pool, faults
+    beside = [one for one in desk.craft.beside(job, desk.prompt) if not desk.craft.fault(one[1], job, desk.prompt)]
+    if beside and desk.prompt.choice == "consensus":
+        pool += [Candidate(text, origin=origin) for origin, text in beside]
+    elif beside and choosing.judges(desk.writer):
         texts = [text for _, text in beside]
-        if texts:
-            (chances,) = desk.writer.judge([its_ask], [texts])  # type: ignore[attr-defined]
-            sizes = desk.measure(texts)
-            pool += [
-                Candidate(text, float(chance), size, True, origin)
-                for (origin, text), chance, size in zip(beside, chances, sizes, strict=True)
-            ]
+        (chances,) = desk.writer.judge([its_ask], [texts])  # type: ignore[attr-defined]
+        sizes = desk.measure(texts)
+        pool += [
+            Candidate(text, float(chance), size, True, origin)
+            for (origin, text), chance, size in zip(beside, chances, sizes, strict=True)
+        ]
     return pool, faults
 
 
