@@ -120,7 +120,9 @@ def evaluate_right(field: Field, right: Sequence[Right], answers: Sequence[Answe
         "n", "mean_score", "no_answer", "ece" (of the scores of single spans and links, else of answers); by kind:
         entities, relations: exact "precision", "recall", "f1" over all items, "macro_f1" and "report" by label;
         extraction: "exact_match", "f1" (Rajpurkar et al. 2016), "no_answer_accuracy" (whether there is one, 2018);
-        kinds that write: those of ``text_metrics.measure``; "ece" of whether a text is useful as ``USEFUL`` there says;
+        kinds that write: "fulfilment" of controls, and "fulfilments" of each, where there are some (an answer with a
+        reason fulfils none); with right texts also those of ``text_metrics.measure``; "ece" of whether a text is useful
+        as ``USEFUL`` there says;
         ranking: "pair_accuracy" (the share of pairs in the right order), "first_accuracy".
     """
     scores: dict[str, Any] = {
@@ -134,7 +136,9 @@ def evaluate_right(field: Field, right: Sequence[Right], answers: Sequence[Answe
     if field.kind == "ranking":
         return scores | _ranking(right, answers)
     if field.kind in WRITTEN:
-        return scores | _written(field.kind, right, answers)
+        if field.kind == "generation" and not any(right):
+            return scores | _controlled(answers)
+        return scores | _controlled(answers) | _written(field.kind, right, answers)
     from labelloop.tasks.metrics import agreement
 
     found = [answer.spans if field.kind == "entities" else answer.links for answer in answers]
@@ -217,6 +221,17 @@ def _extraction(right: Sequence[Right], answers: Sequence[Answer]) -> dict[str, 
         "no_answer_accuracy": float(np.mean([bool(q) == bool(its) for q, its in zip(quotes, texts, strict=True)])),
         "ece": calibration_error([one.score for one in answers], [hit == 1 for hit in exact]),
     }
+
+
+def _controlled(answers: Sequence[Answer]) -> dict[str, Any]:
+    """How far the controls of the written texts are fulfilled; nothing where no answer has any."""
+    from labelloop.tasks.text_metrics import fulfilled
+
+    names = {name for answer in answers for name in answer.provenance.get("fulfilment", {})}
+    none = dict.fromkeys(names, 0.0)
+    each = [none if answer.reason else answer.provenance.get("fulfilment", {}) for answer in answers]
+    found = fulfilled(each)
+    return {"fulfilment": float(np.mean(list(found.values()))), "fulfilments": found} if found else {}
 
 
 def _written(kind: str, right: Sequence[Right], answers: Sequence[Answer]) -> dict[str, float]:

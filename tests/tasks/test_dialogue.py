@@ -10,6 +10,8 @@ from labelloop.tasks.writing import answer
 from labelloop.words import Answer, Field, FieldPlan, Passage, Reading
 from support.scripted import Judging, Scripted
 
+from .conftest import Answering, MakeField
+
 PROMPT = load_file(dialogue.PROMPT, "", dialogue.Prompt)
 TEA = "Ann: Would you like some tea?\nBen: What kinds are there?\nAnn: Green and black."
 
@@ -155,3 +157,20 @@ def test_what_is_no_dialogue_is_context() -> None:
 
 def test_a_dialogue_without_names_has_an_answer() -> None:
     assert reply(Scripted("At nine."), "When do we meet?").texts == ("At nine.",)
+
+
+ACTS = ("statement", "question", "request", "greeting", "thanks", "apology")
+SAID = {
+    "statement": "Ole: We went to the lake, and it rained all day.",
+    "question": "Ann: How much does this cost?",
+    "request": "Pia: I am freezing.\nPia: Please close the window.",
+    "greeting": "Leo: Hello, good morning!",
+    "thanks": "Eva: Here is your bag.\nJim: Thank you very much.",
+    "apology": "Boss: You are late.\nWorker: I am so sorry, I apologize.",
+}
+
+
+def test_dialogue_acts_are_labels_that_the_prompt_explains(make_field: MakeField, answering: Answering) -> None:
+    found = answering(make_field(ACTS, question="Dialogue act of the last turn"), [SAID[act] for act in ACTS])
+    right = [answer.labels == ((act,),) for act, answer in zip(ACTS, found, strict=True)]
+    assert sum(right) >= 5  # of 6; by chance 1

@@ -127,6 +127,15 @@ def test_a_text_that_is_too_long_is_cut_after_a_sentence_and_the_answer_says_so(
     assert found.provenance["fulfilment"] == {"words": 1.0}
 
 
+def test_a_long_text_is_rewritten_in_parts_and_controls_hold_for_the_whole() -> None:
+    text = "\n".join(f"Line {place} tells what happened in the year {place}." for place in range(40))
+    writer = Scripted(*[f"Part {place} is short and good." for place in range(9)], room=260)
+    (found,) = write(writer, text, instruction="Rewrite.", words="<=14")
+    assert found.provenance["windows"] > 2 and "put together" in found.provenance["merged"]
+    assert " ".join(found.texts[0].split()) == "Part 0 is short and good. Part 1 is short and good."
+    assert found.provenance["fulfilment"] == {"words": 1.0} and found.provenance["repaired"]
+
+
 def test_what_is_not_fulfilled_lowers_the_score() -> None:
     (whole,) = write(Scripted("A storm and an umbrella."), "a", keywords="storm, umbrella")
     (part,) = write(Scripted("The sun."), "a", avoid="sun, moon")

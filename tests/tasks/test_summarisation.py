@@ -8,15 +8,17 @@ from labelloop.tasks.writing import answer
 from labelloop.words import Answer, Field, FieldPlan, Passage, Reading
 from support.scripted import Scripted
 
-PROMPT = load_file("summarisation/v1", "", summarisation.Prompt).model_copy(update={"samples": 1, "beside": ()})
+PROMPT = load_file("summarisation/v1", "", summarisation.Prompt).model_copy(
+    update={"extracts": (), "choice": "likeliest"}
+)
 TEXT = " ".join(f"On day {place} the crew painted wall {place} of the hall." for place in range(1, 12))
 
 
-def summarise(writer: Scripted, text: str = TEXT, **options: str) -> Answer:
+def summarise(writer: Scripted, text: str = TEXT, prompt: summarisation.Prompt = PROMPT, **options: str) -> Answer:
     told = tuple(sorted(options.items()))
     field = Field(name="s", tag="TextArea", kind="summarisation", to_name="t", labels=(), sources=(), options=told)
     plan = FieldPlan(field=field, engine="causal", model="m", revision="r", prompt="p/v1", prompt_hash="")
-    return answer(summarisation.CRAFT, plan, [Reading(passages=(Passage(name="t", text=text),))], writer, PROMPT)[0]
+    return answer(summarisation.CRAFT, plan, [Reading(passages=(Passage(name="t", text=text),))], writer, prompt)[0]
 
 
 def test_a_wished_number_of_sentences_is_kept_and_told() -> None:
@@ -38,4 +40,19 @@ def test_a_wish_that_is_no_number_is_named(wish: str) -> None:
 
 def test_what_is_no_shorter_than_the_text_is_no_summary() -> None:
     found = summarise(Scripted(TEXT))
-    assert found.texts != (TEXT,)
+    assert found.texts == () and "copies the text" in (found.reason or "")
+
+
+def test_lines_of_the_text_stand_among_the_candidates_and_say_so() -> None:
+    talk = "Ana: Is the boat ready?\nTom: The sail of the boat is torn.\nAna: Oh.\nTom: I mend the sail tonight."
+    prompt = PROMPT.model_copy(update={"extracts": ("central", "lead"), "extract_words": 14, "choice": "consensus"})
+    found = summarise(Scripted("Penguins fly south."), talk, prompt)
+    assert found.provenance["origin"].startswith("extracted") and found.texts[0].startswith("Ana: Is the boat ready?")
+    assert all(line in talk for line in found.texts[0].splitlines())
+
+
+def test_where_no_reply_is_of_use_an_extract_serves() -> None:
+    prompt = PROMPT.model_copy(update={"extracts": ("lead",), "extract_words": 12})
+    found = summarise(Scripted(""), TEXT, prompt)
+    assert found.texts == ("On day 1 the crew painted wall 1 of the hall.",)
+    assert found.score == pytest.approx(prompt.constants.fallback)

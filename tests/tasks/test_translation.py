@@ -2,6 +2,7 @@
 
 import pytest
 
+from labelloop.engines import Written
 from labelloop.prompting import load_file
 from labelloop.tasks import translation
 from labelloop.tasks.languages import guess, named
@@ -74,7 +75,7 @@ def test_what_is_no_translation_leaves_the_text_word_by_word_with_a_low_score() 
     for found in translate(Scripted(*replies), *[source] * 5, target_language="German"):
         assert found.texts == ("Der Hund ist in der Garten und der axolotl ist auf der roof.",)
         assert found.provenance["origin"] == "word by word, by the glossary"
-        assert found.score <= 0.05 and found.provenance["refused"]
+        assert found.score <= 0.3 and found.provenance["refused"]
 
 
 def test_without_words_of_both_languages_the_text_is_copied() -> None:
@@ -89,10 +90,17 @@ def test_words_of_the_glossary_stand_beside_the_text() -> None:
     assert found.texts == ("Zwei Hunde schlafen unter dem Tisch.",) and found.provenance["origin"] == "written"
 
 
-def test_a_reply_without_the_words_of_the_glossary_is_refused() -> None:
-    (found,) = translate(Scripted("Das Wetter war gestern schlecht."), "A red dog and a cat.", target_language="German")
+def test_an_unsure_reply_without_the_words_of_the_glossary_is_refused() -> None:
+    unsure = Written("Das Wetter war gestern schlecht.", -1.4, 5, True)
+    (found,) = translate(Scripted(unsure), "A red dog and a cat.", target_language="German")
     assert found.texts == ("Ein rot Hund und ein Katze.",)
-    assert found.provenance["refused"] == {"leaves out what the glossary has": 1}
+    assert found.provenance["refused"] == {"unsure, and leaves out what the glossary has": 1}
+    (sure,) = translate(
+        Scripted(Written("Ein Rüde in Rot; dazu Katzen.", -0.2, 6, True)),
+        "A red dog and a cat.",
+        target_language="German",
+    )
+    assert sure.texts == ("Ein Rüde in Rot; dazu Katzen.",)
 
 
 @pytest.mark.parametrize(

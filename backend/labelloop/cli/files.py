@@ -59,7 +59,9 @@ def predict(
 def evaluate(
     file: FileArgument,
     config: ConfigOption,
-    gold: Annotated[str, typer.Option("--gold", help="The column that holds the right label.", show_default=False)],
+    gold: Annotated[
+        str, typer.Option("--gold", help="The column that holds the right label; generation can do without.")
+    ] = "",
     field: Annotated[str, typer.Option("--field", help="The control to score; not needed where there is one.")] = "",
     given: Annotated[
         bool, typer.Option("--given", help="Relations: relate the passages that the column names, not those found.")
@@ -69,7 +71,7 @@ def evaluate(
     """Predict a file, offline, and score it against its gold column.
 
     Labels by accuracy and macro-F1; spans and relations by exact F1; quoted answers by exact match and F1; rankings by
-    pairs in the right order.
+    pairs in the right order; written texts by how near they are to those of people, and how far they do what is wished.
     """
     from labelloop import gold as rights
     from labelloop import offline
@@ -83,7 +85,11 @@ def evaluate(
     warn(items.problems)
     unknown: Mapping[str, int] = {}
     known: Sequence[Any]  # by the field's kind
-    if one.kind in rights.KINDS:
+    if not gold and one.kind != "generation":
+        raise RequestError(f"The control '{one.name}' is scored against right answers.", "Name their column: --gold.")
+    if not gold:
+        known = [()] * len(items.tasks)
+    elif one.kind in rights.KINDS:
         known = rights.read_right(items.tasks, one, gold)
     else:
         labelled = offline.read_gold(items.tasks, one, gold)
@@ -104,7 +110,12 @@ def evaluate(
     else:
         scores = evaluate_one([labels[0] for labels in right], answers)
     without = len(items.tasks) - len(pairs)
-    scores |= {"field": one.name, "gold": gold, "version": predicted.version, "seconds": round(predicted.seconds, 3)}
+    scores |= {
+        "field": one.name,
+        "gold": gold or "its controls",
+        "version": predicted.version,
+        "seconds": round(predicted.seconds, 3),
+    }
     scores |= {"without_gold": without, "unreadable": len(items.problems)}
     out.print(_report(scores))
     if without:
@@ -132,6 +143,9 @@ def _report(scores: Mapping[str, Any]) -> Table:
         ("micro-F1", "micro_f1"),
         ("precision", "precision"),
         ("recall", "recall"),
+        ("fulfilment of controls", "fulfilment"),
+        ("different words", "distinct_1"),
+        ("different word pairs", "distinct_2"),
         ("chrF", "chrf"),
         ("BLEU", "bleu"),
         ("ROUGE-L", "rougeL"),
@@ -148,6 +162,8 @@ def _report(scores: Mapping[str, Any]) -> Table:
     ):
         if key in scores:
             table.add_row(f"[bold]{name}[/]", "", "", f"[bold]{scores[key]:.3f}[/]", str(scores["n"]))
+    for name, value in scores.get("fulfilments", {}).items():
+        table.add_row(f"fulfilment of {escape(name)}", "", "", f"{value:.3f}", "")
     return table
 
 

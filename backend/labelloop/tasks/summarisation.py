@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from labelloop.tasks import replies
+from pydantic import Field as Key
+
+from labelloop.tasks import extracts, replies
 from labelloop.tasks.sentences import sentences, tokens
 from labelloop.tasks.writing import Craft, Unwritable
 from labelloop.tasks.writing_prompt import Job, WritingPrompt
@@ -16,9 +18,16 @@ LONGER = "is no shorter than the text"
 
 
 class Prompt(WritingPrompt):
-    """A prompt file of the summarisation task. ``words``, ``sentences``: the wished length, a number or ""."""
+    """A prompt file of the summarisation task. ``words``, ``sentences``: the wished length, a number or "".
+
+    ``extracts``: made of the text's own lines, they stand among the candidates: its "lead", or what is "central" in it,
+    of at most ``extract_words`` words where no length is wished; the first serves where no reply is of use.
+    """
 
     variables: ClassVar[frozenset[str]] = frozenset({"words", "sentences"})
+
+    extracts: tuple[Literal["lead", "central"], ...] = ()
+    extract_words: int = Key(40, ge=1)
 
 
 def tell(job: Job, prompt: Prompt) -> Mapping[str, Value]:
@@ -58,4 +67,16 @@ def fault(text: str, job: Job, prompt: Prompt) -> str:
     return LONGER if len(tokens(text)) > max(12, len(tokens(job.text))) else ""
 
 
-CRAFT = Craft(tell=tell, clean=clean, fault=fault, merge="again")
+def extracted(job: Job, prompt: Prompt) -> list[tuple[str, str]]:
+    """(origin, text) of the extracts that the prompt asks for, in its order."""
+    parts, words = extracts.pieces(job.text), number(job, "words") or prompt.extract_words
+    made = [(f"extracted ({how})", _EXTRACTS[how](parts, words)) for how in prompt.extracts]
+    return [(origin, clean(text, job, prompt)) for origin, text in made if text]
+
+
+def fallback(job: Job, prompt: Prompt) -> tuple[str, str] | None:
+    return next(iter(extracted(job, prompt)), None)
+
+
+_EXTRACTS = {"lead": extracts.lead, "central": extracts.central}
+CRAFT = Craft(tell=tell, clean=clean, fault=fault, beside=extracted, fallback=fallback, merge="again")

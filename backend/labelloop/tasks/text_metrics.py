@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from labelloop.tasks.metrics import exact_match, overlap_f1
+from labelloop.tasks.sentences import tokens
 
 
 def chrf(text: str, references: Sequence[str]) -> float:
@@ -69,7 +70,8 @@ def each(kind: str, texts: Sequence[str], references: Sequence[Sequence[str]]) -
 
 def measure(kind: str, texts: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
     """The metrics of a kind over all texts, in [0, 1], the one that counts first: "chrf", "bleu" of translations;
-    "rougeL", "rouge1", "rouge2" of summaries; "f1", "exact_match" of all others.
+    "rougeL", "rouge1", "rouge2" of summaries; "f1", "exact_match" of all others; of dialogue and generation "chrf" too,
+    and of dialogue "distinct_1", "distinct_2".
 
     Args:
         texts: "" where nothing was written.
@@ -83,4 +85,25 @@ def measure(kind: str, texts: Sequence[str], references: Sequence[Sequence[str]]
         found = rouge(texts, references)
         return {name: float(np.mean(found[name])) for name in ("rougeL", "rouge1", "rouge2")}
     exact = [exact_match(text, its) for text, its in zip(texts, references, strict=True)]
-    return {"f1": float(np.mean(each(kind, texts, references))), "exact_match": float(np.mean(exact))}
+    scores = {"f1": float(np.mean(each(kind, texts, references))), "exact_match": float(np.mean(exact))}
+    if kind in ("dialogue", "generation"):
+        scores["chrf"] = float(np.mean([chrf(text, its) for text, its in zip(texts, references, strict=True)]))
+    if kind == "dialogue":
+        scores |= {f"distinct_{size}": distinct(texts, size) for size in (1, 2)}
+    return scores
+
+
+def distinct(texts: Sequence[str], size: int) -> float:
+    """In [0, 1]: the share of runs of ``size`` words, over all texts, that differ (Li et al. 2016): low where every
+    reply says the same. 0.0 where there are none."""
+    runs: list[tuple[str, ...]] = []
+    for text in texts:
+        words = [token.low for token in tokens(text) if token.is_word]
+        runs += zip(*(words[start:] for start in range(size)), strict=False)
+    return len(set(runs)) / len(runs) if runs else 0.0
+
+
+def fulfilled(measured: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean fulfilment of each control over the texts that it was measured on, in [0, 1]."""
+    names = sorted({name for its in measured for name in its})
+    return {name: float(np.mean([its[name] for its in measured if name in its])) for name in names}

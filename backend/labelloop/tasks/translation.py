@@ -9,6 +9,7 @@ from pydantic import Field as Key
 from pydantic import model_validator
 
 from labelloop.tasks import replies
+from labelloop.tasks.choosing import Candidate
 from labelloop.tasks.glossary import Glossary, Hit, covered, hits, word_by_word
 from labelloop.tasks.languages import Language, Languages, code_of, guess, named
 from labelloop.tasks.sentences import tokens
@@ -26,8 +27,8 @@ MOST_LONGER = 4.0
 class Prompt(WritingPrompt):
     """A prompt file of the translation task. ``languages``: by code. ``parallel``: sentences in several of them, by
     code; those that have both languages of a task are shown before it. ``glossary``: words in several of them; at most
-    ``hints`` of a text's own are told beside it, as "man = Mann, dog = Hund"; a reply that has less than
-    ``least_covered`` of them is refused."""
+    ``hints`` of a text's own are told beside it, as "man = Mann, dog = Hund"; a reply whose mean
+    log-probability is below ``sure``, and that has less than ``least_covered`` of them, is refused."""
 
     variables: ClassVar[frozenset[str]] = frozenset({"source_language", "target_language", "hints"})
 
@@ -35,6 +36,7 @@ class Prompt(WritingPrompt):
     glossary: Glossary
     hints: int = Key(0, ge=0)
     least_covered: float = Key(0, ge=0, le=1)
+    sure: float = Key(-0.5, le=0)
     parallel: tuple[dict[str, str], ...] = ()
 
     @model_validator(mode="after")
@@ -103,10 +105,17 @@ def fault(text: str, job: Job, prompt: Prompt) -> str:
     found, wished = guess(text, prompt.languages), code_of(job.option("target_language"), prompt.languages)
     if wished and found and found != wished:
         return f"is in another language ({prompt.languages[found].names[0]})"
-    known = _hits(job, prompt)
-    if len(known) >= _LEAST_TERMS and covered(text, known) < prompt.least_covered:
-        return "leaves out what the glossary has"
     return ""
+
+
+def doubt(candidate: Candidate, job: Job, prompt: Prompt) -> str:
+    """A reply that the model is not sure of is held against the glossary; of a sure one, other words may be better."""
+    known = _hits(job, prompt)
+    if candidate.logprob >= prompt.sure or len(known) < _LEAST_TERMS:
+        return ""
+    return (
+        "unsure, and leaves out what the glossary has" if covered(candidate.text, known) < prompt.least_covered else ""
+    )
 
 
 def without_model(job: Job, prompt: Prompt) -> tuple[str, str]:
@@ -117,4 +126,4 @@ def without_model(job: Job, prompt: Prompt) -> tuple[str, str]:
     return "copied", job.text
 
 
-CRAFT = Craft(settle=settle, tell=tell, shows=shows, fault=fault, fallback=without_model, merge="join")
+CRAFT = Craft(settle=settle, tell=tell, shows=shows, fault=fault, doubt=doubt, fallback=without_model, merge="join")

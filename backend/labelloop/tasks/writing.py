@@ -47,11 +47,12 @@ class Craft:
     ``settle(job, prompt)``: the job with what is decided once for all its windows; ``tell(job, prompt)``: the values
     that it adds to the common ones. Both raise Unwritable. ``shows(job, prompt)``: demonstrations that suit the job.
     ``clean(text, job, prompt)``, ``fault(text, job, prompt)``: what of a reply counts, and why it is worthless (""
-    where it is not). ``nearness(one, other)``: in [0, 1], how well one text serves where the other is right; consensus
-    maximises it. ``beside(job, prompt)``: (origin, text) of candidates that no model wrote, which engines that judge
-    weigh too. ``fallback(job, prompt)``: the same, of a text for where no candidate is worth anything. ``merge``: what
-    becomes of the replies of a text's windows. ``nothing``: the text that says that there is nothing to write.
-    ``shape(answer, plan, reading, prompt)``: the answer as it leaves.
+    where it is not). ``doubt(candidate, job, prompt)``: the same, by its likelihood too. ``nearness(one, other)``: in
+    [0, 1], how well one text serves where the other is right; consensus maximises it. ``beside(job, prompt)``: (origin,
+    text) of candidates that no model wrote; they are weighed where no reply is sure, and the choice is a consensus or
+    the engine judges. ``fallback(job, prompt)``: the same, of a text for where no candidate is worth anything.
+    ``merge``: what becomes of the replies of a text's windows. ``nothing``: the text that says that there is nothing to
+    write. ``shape(answer, plan, reading, prompt)``: the answer as it leaves.
 
     ``manner(job, prompt, manner)``: the manner of the first replies to a job. ``repair(text, job, prompt)``: a worthy
     text made better, and what was done to it. ``worth(text, job, prompt)``: in [0, 1], how far a text does what is
@@ -66,6 +67,7 @@ class Craft:
     shows: Callable[[Job, Any], Sequence[Demonstration]] = lambda job, prompt: prompt.demonstrations
     clean: Callable[[str, Job, Any], str] = lambda text, job, prompt: replies.clean(text, prompt.lead_ins)
     fault: Callable[[str, Job, Any], str] = lambda text, job, prompt: replies.fault(text)
+    doubt: Callable[[Candidate, Job, Any], str] = lambda candidate, job, prompt: ""
     nearness: choosing.Nearness = choosing.shared_words
     beside: Callable[[Job, Any], Sequence[tuple[str, str]]] = lambda job, prompt: ()
     fallback: Callable[[Job, Any], tuple[str, str] | None] = lambda job, prompt: None
@@ -219,7 +221,7 @@ def _write(desk: _Desk, works: Sequence[_Work]) -> None:
     pools: list[list[Candidate]] = []
     for (work, job, its_ask), written in zip(asked, _replies(desk, [one[2] for one in asked], manners), strict=True):
         pools.append(_candidates(desk, work, job, its_ask, written, desk.prompt.keep_begin))
-        pools[-1] += _beside(desk, job, its_ask)
+        pools[-1] += _beside(desk, job, its_ask, pools[-1])
     _write_again(desk, asked, manners, pools)
     for (work, job, its_ask), pool in zip(asked, pools, strict=True):
         most = max((one.worth for one in pool), default=0.0)
@@ -294,20 +296,30 @@ def _candidates(
             work.faults[fault] += 1
             continue
         worth = desk.craft.worth(text, job, desk.prompt)
-        pool.append(Candidate(text, one.logprob, one.tokens, one.finished, worth=worth, repairs=repairs))
+        candidate = Candidate(text, one.logprob, one.tokens, one.finished, worth=worth, repairs=repairs)
+        if doubt := desk.craft.doubt(candidate, job, desk.prompt):
+            work.faults[doubt] += 1
+            continue
+        pool.append(candidate)
     return pool
 
 
-def _beside(desk: _Desk, job: Job, its_ask: choosing.Asked) -> list[Candidate]:
-    """The candidates that no model wrote, judged as replies to the ask; none where the engine cannot judge."""
-    beside = desk.craft.beside(job, desk.prompt) if choosing.judges(desk.writer) else ()
-    if not beside:
+def _beside(desk: _Desk, job: Job, its_ask: choosing.Asked, pool: Sequence[Candidate]) -> list[Candidate]:
+    """The worthy candidates that no model wrote, where no reply is sure; judged as replies to the ask, but for a choice
+    by consensus."""
+    if any(one.logprob >= desk.prompt.sure for one in pool):
+        return []
+    beside = [one for one in desk.craft.beside(job, desk.prompt) if not desk.craft.fault(one[1], job, desk.prompt)]
+    worths = [desk.craft.worth(text, job, desk.prompt) for _, text in beside]
+    if desk.prompt.choice == "consensus":
+        return [Candidate(text, origin=origin, worth=w) for (origin, text), w in zip(beside, worths, strict=True)]
+    if not beside or not choosing.judges(desk.writer):
         return []
     texts = [text for _, text in beside]
     (chances,) = desk.writer.judge([its_ask], [texts])  # type: ignore[attr-defined]
     return [
-        Candidate(text, float(chance), size, True, origin, desk.craft.worth(text, job, desk.prompt))
-        for (origin, text), chance, size in zip(beside, chances, desk.measure(texts), strict=True)
+        Candidate(text, float(chance), size, True, origin, worth)
+        for (origin, text), chance, size, worth in zip(beside, chances, desk.measure(texts), worths, strict=True)
     ]
 
 
@@ -331,7 +343,8 @@ def _merge(desk: _Desk, work: _Work, last: bool) -> None:
         _divide(desk, work, replace_text(work.job, "\n".join(one.text for _, one in kept)))
     else:
         joined = "".join((space or "\n") + one.text if place else one.text for place, (space, one) in enumerate(kept))
-        work.written = replace(together, text=joined)
+        text, done = desk.craft.repair(joined, work.job, desk.prompt)  # what each window kept to, all of them may not
+        work.written = replace(together, text=text, repairs=done, worth=desk.craft.worth(text, work.job, desk.prompt))
 
 
 def _finish(desk: _Desk, plan: FieldPlan, work: _Work, reading: Reading) -> Answer:

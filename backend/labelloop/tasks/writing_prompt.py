@@ -101,7 +101,8 @@ class WritingPrompt(PromptFile):
     window of its own. ``choice``: which of the ``samples`` candidates is taken:
     the "likeliest" per token, that nearest to all others ("consensus": minimum Bayes risk, Eikema and Aziz 2020), or
     that which the text makes likelier than it is without it ("pointed": mutual information, Li et al. 2016; needs an
-    engine that judges, elsewhere it is "consensus"). ``lead_ins``: how replies begin that say what they are before they
+    engine that judges, elsewhere it is "consensus"). ``sure``: from which mean log-probability on a reply needs no other help than the model's.
+    ``lead_ins``: how replies begin that say what they are before they
     say it ("Here is the summary:").
     """
 
@@ -121,6 +122,7 @@ class WritingPrompt(PromptFile):
     samples: int = Key(1, ge=1, le=32)
     temperature: float = Key(0.7, gt=0, le=2)
     choice: Literal["likeliest", "consensus", "pointed"] = "likeliest"
+    sure: float = Key(0, le=0)
     lead_ins: Phrases | tuple[()] = ()
     constants: Constants
 
