@@ -43,8 +43,9 @@ class Causal:
         self._budget = GPU_BUDGET if model.device.type in {"cuda", "mps"} else CPU_BUDGET
         positions = getattr(model.config.get_text_config(), "max_position_embeddings", None) or _FAR
         self._room = min(positions, tokenizer.model_max_length if tokenizer.model_max_length < _FAR else positions)
-        # a tree's mask is ours, which knows no sliding windows: texts and labels stay within one
-        reach = min(self._room, getattr(model.config.get_text_config(), "sliding_window", None) or self._room)
+        # Trees have a mask of ours, which knows no sliding window, and padding behind a shared beginning would take the
+        # place of tokens in it: both stay within one.
+        self._reach = min(self._room, getattr(model.config.get_text_config(), "sliding_window", None) or self._room)
         self._chat = Chat(tokenizer, _ends(model, tokenizer))
         self._prefixes = Prefixes(model)
         pad = tokenizer.pad_token_id
@@ -53,7 +54,7 @@ class Causal:
         self._vocabulary = model.get_output_embeddings().weight.shape[0]
         self._grammars = Grammars(tokenizer, self._chat, self._vocabulary)
         self._nodes = max(64, _LOGITS // self._vocabulary)
-        self._continuations = Continuations(tokenizer, self._chat, reach, self._nodes)
+        self._continuations = Continuations(tokenizer, self._chat, self._reach, self._nodes)
         self.token_counts = self._continuations.token_counts
         self.windows = self._continuations.windows
         self.shares = True
@@ -95,7 +96,7 @@ class Causal:
         read = [one.ids for one in self._chat.read(asks)]
         told = [[(*self._chat.plain(reply), self._chat.end) for reply in its] for its in replies]
         self._check(max(map(len, read)), max((len(ids) for its in told for ids in its), default=0))
-        shared = self._shared(asks, read)
+        shared = self._shared(asks, read, 0)
         rows, trees, owners = [], [], []
         for index, (ids, its) in enumerate(zip(read, told, strict=True)):
             for part in parts(its, len, self._nodes):
@@ -132,7 +133,7 @@ class Causal:
         if manner.max_tokens < 1 or manner.samples < 1:
             raise ValueError("a reply needs at least one token, and an ask one reply")
         self._check(max(map(len, read)), manner.max_tokens)
-        shared = self._shared(asks, read)
+        shared = self._shared(asks, read, manner.max_tokens)
         prefix = read[0][:shared]
         guides = self._grammars.guides(manner.schema) if manner.schema else None
         each = [replies(ask, manner, guides) for ask in asks]
@@ -152,7 +153,10 @@ class Causal:
 
     def _read(self, prefix: Ids, rows: Sequence[Ids], trees: Sequence[Tree]) -> list[list[Vectors]]:
         """What the trees behind the rows say, in batches."""
-        if not self._takes_trees:
+        if not rows:
+            return []
+        longest = max(len(row) + max(tree.depths, default=0) for row, tree in zip(rows, trees, strict=True))
+        if not self._takes_trees or len(prefix) + longest > self._reach:
             return self._read_plainly(prefix, rows, trees)
         if len(prefix) < LEAST or not self.shares:
             prefix, rows = (), [(*prefix, *row) for row in rows]
@@ -170,12 +174,13 @@ class Causal:
         with self._asking:
             return trees_of.read_plainly(self._model, [(*prefix, *row) for row in rows], trees)
 
-    def _shared(self, asks: Sequence[Ask], read: Sequence[tuple[int, ...]]) -> int:
+    def _shared(self, asks: Sequence[Ask], read: Sequence[Ids], reply: int) -> int:
         """How many tokens all asks begin with; of one ask, those before its last message, as the next will be like it.
         Each keeps at least one of its own."""
         shared = common(read) if len(read) > 1 else self._chat.read(asks)[0].fixed
         shared = min(shared, min(map(len, read)) - 1)
-        return shared if shared >= LEAST and self.shares and self._takes_trees else 0
+        fits = max(map(len, read)) + reply <= self._reach
+        return shared if shared >= LEAST and fits and self.shares and self._takes_trees else 0
 
     def _batches(self, lengths: Sequence[int], held: int, asked: int = 1, samples: int = 1) -> list[list[int]]:
         """Batches of rows whose forward pass, keys and values, and logits fit into memory.
@@ -190,7 +195,7 @@ class Causal:
         for batch in batches(lengths, self._budget):
             states = _HELD * self._budget // ((lengths[batch[0]] + held) * samples)
             logits = _LOGITS // (self._vocabulary * asked * samples)
-            rows = max(1, min(states, logits))
+            rows = max(1, min(states, logits)) if self._takes_trees else 1  # what takes no mask may take no padding
             found += [batch[start : start + rows] for start in range(0, len(batch), rows)]
         return found
 
