@@ -21,7 +21,8 @@ def test_every_setting_stands_with_its_default_and_meaning() -> None:
 
 def test_every_command_is_named_and_no_other() -> None:
     commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
-    named = set(re.findall(r"labelloop ([a-z]+)", README))
+    commands |= {group.name for group in app.registered_groups if group.name}
+    named = set(re.findall(r"labelloop ([a-z-]+)", README))
     assert commands <= named | set(re.findall(r"`([a-z]+)`", README))
     assert named - commands <= {"runs"}
 

@@ -35,8 +35,8 @@ WRITTEN = Sample(
         ),
         Item(
             {
-                "article": "A bakery in Leeds gives the bread that it has not sold to a shelter each evening. The owner, "
-                "Ruth Baker, began with ten loaves a day and now brings about fifty.",
+                "article": "A bakery in Leeds gives the bread that it has not sold to a shelter each evening. The "
+                "owner, Ruth Baker, began with ten loaves a day and now brings about fifty.",
                 "line": "The woman gives bread to the people.",
                 "question": "Who owns the bakery?",
             }

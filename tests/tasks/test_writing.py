@@ -1,11 +1,12 @@
 """The common flow of kinds that write, with scripted replies."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
 
-from labelloop.engines import Written
+from labelloop.engines import Ask, Manner, Written
+from labelloop.errors import ItemError
 from labelloop.tasks import summarisation
 from labelloop.tasks.writing import Craft, answer
 from labelloop.tasks.writing_prompt import Constants, Demonstration, Length, WritingPrompt
@@ -133,3 +134,20 @@ def test_demonstrations_stand_before_the_ask_as_turns() -> None:
 def test_a_prompt_that_wants_another_object_says_so_per_item() -> None:
     (found,) = ask(Scripted(), reading("x"), user="{{ passages.context }}")
     assert found.reason and "generation/v1" in found.reason and "context" in found.reason
+
+
+def test_a_text_whose_likelihood_the_server_does_not_tell_is_kept_with_an_even_score() -> None:
+    (found,) = ask(Scripted(Written("A dog barks.", float("nan"), 4, True)), reading("A big dog barks."))
+    assert (found.texts, found.score, found.provenance["logprob"]) == (("A dog barks.",), 0.5, None)
+
+
+def test_an_ask_that_the_engine_refuses_costs_the_others_nothing() -> None:
+    class Strict(Scripted):
+        def write(self, asks: Sequence[Ask], manner: Manner) -> list[list[Written]]:
+            if any("forbidden" in text for one in asks for _, text in one.messages):
+                raise ItemError("The server refuses this text.", "Shorten it.")
+            return super().write(asks, manner)
+
+    first, refused, last = ask(Strict("One.", "Three."), reading("a"), reading("forbidden"), reading("c"))
+    assert (first.texts, last.texts) == (("One.",), ("Three.",))
+    assert refused.texts == () and "The server refuses this text." in (refused.reason or "")

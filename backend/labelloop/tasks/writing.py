@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from labelloop.engines import Manner, Writer, Written
+from labelloop.errors import ItemError
 from labelloop.tasks import choosing, replies, windows
 from labelloop.tasks.calibration import rounded
 from labelloop.tasks.choosing import Candidate
@@ -25,6 +26,8 @@ LEAST_ROOM = 8
 """Tokens of text that must fit beside the rest of a prompt."""
 LEAST_AFTER = 2
 """Words that go on from another beginning than the prompt's, else it is only closed with a full stop."""
+UNKNOWN = 0.5
+"""The score of a text of whose likelihood the engine says nothing."""
 MOST_ROUNDS = 4
 """How often replies are read again; what is longer then is put together as it is."""
 Merge = Literal["join", "again", "best", "last"]
@@ -219,7 +222,10 @@ def _write(desk: _Desk, works: Sequence[_Work]) -> None:
     asked = [(work, job, desk.ask(job)) for work in works for _, job in work.parts]
     manners = [desk.manner(job, desk.measure([job.text])[0]) for _, job, _ in asked]
     pools: list[list[Candidate]] = []
-    for (work, job, its_ask), written in zip(asked, _replies(desk, [one[2] for one in asked], manners), strict=True):
+    first = _replies(desk, [one[2] for one in asked], manners)
+    for (work, job, its_ask), (written, refusal) in zip(asked, first, strict=True):
+        if refusal:
+            work.faults[refusal] += 1
         pools.append(_candidates(desk, work, job, its_ask, written, desk.prompt.keep_begin))
         pools[-1] += _beside(desk, job, its_ask, pools[-1])
     _write_again(desk, asked, manners, pools)
@@ -237,15 +243,25 @@ def _write(desk: _Desk, works: Sequence[_Work]) -> None:
         work.facts["candidates"] = work.facts.get("candidates", 0) + len(pool)
 
 
-def _replies(desk: _Desk, asks: Sequence[choosing.Asked], manners: Sequence[Manner]) -> list[list[Written]]:
-    """The replies to asks, each in its manner; those of one manner in one call."""
+def _replies(desk: _Desk, asks: Sequence[choosing.Asked], manners: Sequence[Manner]) -> list[tuple[list[Written], str]]:
+    """Per ask the replies, in its manner, and why there are none; those of one manner in one call."""
     places: dict[Manner, list[int]] = {}
     for place, manner in enumerate(manners):
         places.setdefault(manner, []).append(place)
-    found: dict[int, list[Written]] = {}
+    found: dict[int, tuple[list[Written], str]] = {}
     for manner, its in places.items():
-        found.update(zip(its, desk.writer.write([asks[place] for place in its], manner), strict=True))
+        found.update(zip(its, _ask_all(desk.writer, [asks[place] for place in its], manner), strict=True))
     return [found[place] for place in range(len(asks))]
+
+
+def _ask_all(writer: Writer, asks: Sequence[choosing.Asked], manner: Manner) -> list[tuple[list[Written], str]]:
+    """As ``_replies``; an ask that the engine refuses does not cost the others theirs."""
+    try:
+        return [(its, "") for its in writer.write(asks, manner)]
+    except ItemError as error:
+        if len(asks) > 1:
+            return [its for one in asks for its in _ask_all(writer, [one], manner)]
+        return [([], str(error))]
 
 
 def _write_again(
@@ -265,7 +281,7 @@ def _write_again(
             if desk.writer.sizes([other])[0] + manner.max_tokens <= desk.writer.room:
                 more.append((place, other, manner._replace(samples=samples)))
     written = _replies(desk, [its_ask for _, its_ask, _ in more], [manner for _, _, manner in more])
-    for (place, its_ask, _), its in zip(more, written, strict=True):
+    for (place, its_ask, _), (its, _refusal) in zip(more, written, strict=True):
         work, job, _ = asked[place]
         known = {one.text for one in pools[place]}
         if its_ask.begun != asked[place][2].begun:
@@ -296,7 +312,9 @@ def _candidates(
             work.faults[fault] += 1
             continue
         worth = desk.craft.worth(text, job, desk.prompt)
-        candidate = Candidate(text, one.logprob, one.tokens, one.finished, worth=worth, repairs=repairs)
+        told = not math.isnan(one.logprob)  # some servers give none
+        likely, tokens = (one.logprob, one.tokens) if told else (0.0, 0)
+        candidate = Candidate(text, likely, tokens, one.finished, worth=worth, repairs=repairs)
         if doubt := desk.craft.doubt(candidate, job, desk.prompt):
             work.faults[doubt] += 1
             continue
@@ -358,7 +376,9 @@ def _finish(desk: _Desk, plan: FieldPlan, work: _Work, reading: Reading) -> Answ
         return Answer(field=name, labels=(), score=0.0, reason=reason, provenance=facts)
     facts["origin"] = chosen.origin
     score = desk.prompt.constants.fallback
-    if chosen.tokens:
+    if not chosen.tokens and chosen.origin == "written":
+        facts["logprob"], score = None, UNKNOWN * chosen.worth
+    elif chosen.tokens:
         facts["logprob"] = round(chosen.logprob, 4)
         score = chance(chosen.logprob, desk.prompt) * chosen.worth
     if chosen.repairs:
