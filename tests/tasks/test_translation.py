@@ -70,10 +70,10 @@ def test_lines_and_sentences_keep_their_order_and_the_space_between_them() -> No
 
 
 def test_what_is_no_translation_leaves_the_text_word_by_word_with_a_low_score() -> None:
-    source = "The dog is in the garden and the axolotl is on the roof."
-    replies = [source, "The dog was in the house with the cat.", "Der " * 60, "", "fisher" * 20]
+    source = "The dog is in the forest and the axolotl is on the roof."
+    replies = [source, "The dog was in the water with the bird.", "Der " * 60, "", "fisher" * 20]
     for found in translate(Scripted(*replies), *[source] * 5, target_language="German"):
-        assert found.texts == ("Der Hund ist in der Garten und der axolotl ist auf der roof.",)
+        assert found.texts == ("Der Hund ist in der Wald und der axolotl ist auf der roof.",)
         assert found.provenance["origin"] == "word by word, by the glossary"
         assert found.score <= 0.3 and found.provenance["refused"]
 
@@ -84,23 +84,23 @@ def test_without_words_of_both_languages_the_text_is_copied() -> None:
 
 
 def test_words_of_the_glossary_stand_beside_the_text() -> None:
-    writer = Scripted("Zwei Hunde schlafen unter dem Tisch.")
-    (found,) = translate(writer, "Two dogs sleep under the table.", target_language="German")
+    writer = Scripted("Zwei Hunde schlafen unter dem Baum.")
+    (found,) = translate(writer, "Two dogs sleep under the tree.", target_language="German")
     assert "two = zwei, dogs = Hund" in writer.asks[0].messages[-1][1]
-    assert found.texts == ("Zwei Hunde schlafen unter dem Tisch.",) and found.provenance["origin"] == "written"
+    assert found.texts == ("Zwei Hunde schlafen unter dem Baum.",) and found.provenance["origin"] == "written"
 
 
 def test_an_unsure_reply_without_the_words_of_the_glossary_is_refused() -> None:
     unsure = Written("Das Wetter war gestern schlecht.", -1.4, 5, True)
-    (found,) = translate(Scripted(unsure), "A red dog and a cat.", target_language="German")
-    assert found.texts == ("Ein rot Hund und ein Katze.",)
+    (found,) = translate(Scripted(unsure), "A red dog and a bird.", target_language="German")
+    assert found.texts == ("Ein rot Hund und ein Vogel.",)
     assert found.provenance["refused"] == {"unsure, and leaves out what the glossary has": 1}
     (sure,) = translate(
-        Scripted(Written("Ein Rüde in Rot; dazu Katzen.", -0.2, 6, True)),
-        "A red dog and a cat.",
+        Scripted(Written("Ein Rüde in Rot; dazu Vögel.", -0.2, 6, True)),
+        "A red dog and a bird.",
         target_language="German",
     )
-    assert sure.texts == ("Ein Rüde in Rot; dazu Katzen.",)
+    assert sure.texts == ("Ein Rüde in Rot; dazu Vögel.",)
 
 
 @pytest.mark.parametrize(

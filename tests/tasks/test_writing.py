@@ -1,5 +1,6 @@
 """The common flow of kinds that write, with scripted replies."""
 
+<<<<<<< HEAD
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -8,6 +9,13 @@ import pytest
 from labelloop.engines import Ask, Manner, Written
 from labelloop.errors import ItemError
 from labelloop.tasks import summarisation
+=======
+from collections.abc import Callable
+
+import pytest
+
+from labelloop.engines import Written
+>>>>>>> tasks1
 from labelloop.tasks.writing import Craft, answer
 from labelloop.tasks.writing_prompt import Constants, Demonstration, Length, WritingPrompt
 from labelloop.words import Answer, Field, FieldPlan, Passage, Reading
@@ -93,7 +101,7 @@ def test_summaries_of_windows_are_summarised_again() -> None:
     text = "\n".join(f"Line {place} says what happened in the year {place}." for place in range(20))
     writer = Scripted("Early years.", "Middle years.", "Late years.", "Last years.", room=110)
     parts = 0
-    made = replace(summarisation.CRAFT)
+    made = Craft(merge="again")
     writer.enqueue("All the years.")
     (found,) = ask(writer, reading(text), craft=made)
     parts = found.provenance["windows"]

@@ -1,4 +1,4 @@
-"""Words in several languages: hints beside a text, a check of replies, and a text told word by word with them."""
+"""Words in several languages: hints beside a text, a check of replies, a text told word by word."""
 
 from __future__ import annotations
 
