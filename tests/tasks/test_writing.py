@@ -1,21 +1,11 @@
 """The common flow of kinds that write, with scripted replies."""
 
-<<<<<<< HEAD
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import pytest
 
 from labelloop.engines import Ask, Manner, Written
 from labelloop.errors import ItemError
-from labelloop.tasks import summarisation
-=======
-from collections.abc import Callable
-
-import pytest
-
-from labelloop.engines import Written
->>>>>>> tasks1
 from labelloop.tasks.writing import Craft, answer
 from labelloop.tasks.writing_prompt import Constants, Demonstration, Length, WritingPrompt
 from labelloop.words import Answer, Field, FieldPlan, Passage, Reading
