@@ -1,12 +1,10 @@
 """The common flow of kinds that write, with scripted replies."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
 from labelloop.engines import Written
-from labelloop.tasks import summarisation
 from labelloop.tasks.writing import Craft, answer
 from labelloop.tasks.writing_prompt import Constants, Demonstration, Length, WritingPrompt
 from labelloop.words import Answer, Field, FieldPlan, Passage, Reading
@@ -92,7 +90,7 @@ def test_summaries_of_windows_are_summarised_again() -> None:
     text = "\n".join(f"Line {place} says what happened in the year {place}." for place in range(20))
     writer = Scripted("Early years.", "Middle years.", "Late years.", "Last years.", room=110)
     parts = 0
-    made = replace(summarisation.CRAFT)
+    made = Craft(merge="again")
     writer.enqueue("All the years.")
     (found,) = ask(writer, reading(text), craft=made)
     parts = found.provenance["windows"]

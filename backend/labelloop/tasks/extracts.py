@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from labelloop.tasks.sentences import sentences, tokens
 
-_OFTEN = 0.4  # of the pieces: a word that stands in more of them tells nothing
+_OFTEN = 0.6  # of the pieces: a word that stands in more of them tells nothing
 _SHORT = 5  # words added to a piece's length, so that the shortest do not win
 
 

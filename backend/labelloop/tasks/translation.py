@@ -18,6 +18,7 @@ from labelloop.tasks.writing_prompt import Demonstration, Job, WritingPrompt
 from labelloop.templating import Value
 
 PROMPT = "translation/v1"
+UNSURE = "unsure, and leaves out what the glossary has"
 NO_LANGUAGE = "It is not known into which language: set the option target_language."
 _LEAST_TERMS = 3  # of a text, before a reply is held against them
 MOST_LONGER = 4.0
@@ -36,7 +37,6 @@ class Prompt(WritingPrompt):
     glossary: Glossary
     hints: int = Key(0, ge=0)
     least_covered: float = Key(0, ge=0, le=1)
-    sure: float = Key(-0.5, le=0)
     parallel: tuple[dict[str, str], ...] = ()
 
     @model_validator(mode="after")
@@ -113,9 +113,7 @@ def doubt(candidate: Candidate, job: Job, prompt: Prompt) -> str:
     known = _hits(job, prompt)
     if candidate.logprob >= prompt.sure or len(known) < _LEAST_TERMS:
         return ""
-    return (
-        "unsure, and leaves out what the glossary has" if covered(candidate.text, known) < prompt.least_covered else ""
-    )
+    return UNSURE if covered(candidate.text, known) < prompt.least_covered else ""
 
 
 def without_model(job: Job, prompt: Prompt) -> tuple[str, str]:

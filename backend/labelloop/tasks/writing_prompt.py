@@ -101,8 +101,8 @@ class WritingPrompt(PromptFile):
     window of its own. ``choice``: which of the ``samples`` candidates is taken:
     the "likeliest" per token, that nearest to all others ("consensus": minimum Bayes risk, Eikema and Aziz 2020), or
     that which the text makes likelier than it is without it ("pointed": mutual information, Li et al. 2016; needs an
-    engine that judges, elsewhere it is "consensus"). ``sure``: from which mean log-probability on a reply needs no other help than the model's.
-    ``lead_ins``: how replies begin that say what they are before they
+    engine that judges, elsewhere it is "consensus"). ``sure``: the mean log-probability from
+    which on a reply is taken as it is. ``lead_ins``: how replies begin that say what they are before they
     say it ("Here is the summary:").
     """
 
