@@ -23,7 +23,8 @@ def by_hand(engine: Causal, text: str, told: str, lead: str) -> float:
     """The mean log-probability of the marked words behind the text, from one plain forward pass."""
     before, _, words = told.removesuffix(".").removesuffix("⟧").partition("⟦")
     plain, gap = engine.tokens_of, " " if lead.endswith(" ") else ""
-    ids = [*engine._continuations._head, *plain(lead.removesuffix(" ")), *plain(gap + text)]
+    ids = [*engine._continuations._head, *plain(lead.removesuffix(" "))] or [engine._chat.end]
+    ids += plain(gap + text)
     ids += plain("\n" + before.removesuffix(" "))
     label = plain(" " + words)
     with torch.inference_mode():
