@@ -155,7 +155,10 @@ def _model(settings: Settings) -> Iterator[Finding]:
             engine = "encoder" if its.engine == "auto" else its.engine
             load(engine, its.model, identify(its.model, its.revision, engine, settings), settings)
             yield Finding("model", "ok", f"{engine} {its.model} for {what} loads")
-    yield _writer(settings)
+    try:
+        yield _writer(settings)
+    except LabelLoopError as error:  # only fields that are written, or that ask for it, need one
+        yield Finding("model", "note", error.message, error.remedy)
     import torch
 
     device = (
