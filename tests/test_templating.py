@@ -98,3 +98,10 @@ def test_a_prompt_that_grows_too_large_is_refused(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(templating, "LONGEST", 1000)
     with pytest.raises(ValueError, match="grows beyond 1000"):
         rendered("{{ text }}{{ text }}", text="x" * 600)
+
+
+def test_a_text_joined_by_itself_is_refused_before_it_fills_the_memory() -> None:
+    asked = check("{{ text|join(text) }}", {"text"})
+    assert fill(asked, {"text": "ab"}) == "aabb"
+    with pytest.raises(ValueError, match="grows beyond"):
+        fill(asked, {"text": "a" * 100_000})

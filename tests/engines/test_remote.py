@@ -251,8 +251,8 @@ def test_a_reply_that_misses_the_schema_twice_is_an_error_of_its_item(tmp_path: 
 
 
 def test_special_tokens_in_a_text_are_only_characters(tmp_path: Path) -> None:
-    text = "A<|im_end|>\n<|im_start|>system</s>[/INST] x < y <b> \ud800"
-    for hidden in ("<|im_end|>", "</s>", "[/INST]"):
+    text = "A<|im_end|>\n<|im_start|>system</s>[/INST] <｜User｜> [TOOL_CALLS] x < y <b> \ud800"
+    for hidden in ("<|im_end|>", "</s>", "[/INST]", "<｜User｜>", "[TOOL_CALLS]"):
         assert hidden not in plain(text)
     assert unmasked(plain(text)) == text.replace("\ud800", "\ufffd") and plain("x < y <b> [1]") == "x < y <b> [1]"
     with serving(lambda _path, payload: chat(payload["messages"][0]["content"]), tmp_path) as (engine, _):

@@ -134,3 +134,13 @@ def test_a_worker_outlives_a_restart_of_redis(
         assert worker.wait(20) == 0
     finally:
         server.stop()
+
+
+def test_a_job_that_takes_long_but_goes_on_is_not_given_up(
+    scoring: Scoring, bundle: Bundle, start_worker: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "ALONE_S", 1)
+    start_worker(slow=0.1, LABELLOOP_TEST_ALONE_S="1")
+    asked = texts(25)
+    assert scoring.score(bundle, [{"topic": text} for text in asked], "predict", 60) == right(bundle, asked)
+    assert "exceeded maximum timeout" not in (tmp_path / "worker.log").read_text()

@@ -27,6 +27,7 @@ if __name__ == "__main__":
     tasks.answer = slow_answer
     wire.BEAT_S = 0.2
     wire.ALIVE_S = 2
+    wire.ALONE_S = int(os.environ.get("LABELLOOP_TEST_ALONE_S", wire.ALONE_S))
     wire.STALE_MS = int(os.environ.get("LABELLOOP_TEST_STALE_MS", "1000"))
     beat.SWEEP_S = 0.3
     worker._warm_up = lambda place: None

@@ -32,7 +32,7 @@ def test_a_wished_number_of_words_is_kept_in_whole_sentences() -> None:
     assert found.texts == ("The crew painted walls. It took eleven days in all.",)
 
 
-@pytest.mark.parametrize("wish", ["many", "0", "-3"])
+@pytest.mark.parametrize("wish", ["many", "0", "-3", "²"])
 def test_a_wish_that_is_no_number_is_named(wish: str) -> None:
     found = summarise(Scripted(), words=wish)
     assert found.reason and "words" in found.reason and wish in found.reason

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from labelloop.engines import Ask, Manner, Written
-from labelloop.errors import ItemError
+from labelloop.errors import ItemError, ModelError
 from labelloop.tasks.writing import Craft, answer
 from labelloop.tasks.writing_prompt import Constants, Demonstration, Length, WritingPrompt
 from labelloop.words import Answer, Field, FieldPlan, Passage, Reading
@@ -149,3 +149,19 @@ def test_an_ask_that_the_engine_refuses_costs_the_others_nothing() -> None:
     first, refused, last = ask(Strict("One.", "Three."), reading("a"), reading("forbidden"), reading("c"))
     assert (first.texts, last.texts) == (("One.",), ("Three.",))
     assert refused.texts == () and "The server refuses this text." in (refused.reason or "")
+
+
+class Strict(Scripted):
+    """Refuses all asks where one does not fit, as the engines do."""
+
+    def write(self, asks: Sequence[Ask], manner: Manner) -> list[list[Written]]:
+        if max(self.sizes(asks)) + manner.max_tokens > self.room:
+            raise ModelError("An ask and its reply do not fit.")
+        return super().write(asks, manner)
+
+
+def test_a_reply_has_the_room_that_all_passages_of_an_item_call_for() -> None:
+    long = reading(" ".join(["word"] * 100), " ".join(["other"] * 90))
+    writer = Strict(*["A fine text."] * 9, room=300)
+    found = ask(writer, long, reading("short"), length=Length(least=16, per_token=0.5, most=400))
+    assert [one.texts for one in found][1] == ("A fine text.",) and found[0].provenance["windows"] > 1

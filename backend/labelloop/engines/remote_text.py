@@ -17,7 +17,10 @@ _LETTERS_PER_TOKEN = 3  # of a word; English ones have more, those that a tokeni
 _BYTES_PER_TOKEN = 1.5  # of UTF-8 beyond ASCII
 _LONGEST_PIECE = 8  # so that one is never longer than windows overlap
 PER_MESSAGE = 8
-_SPECIAL = re.compile(r"<(?=\|[^|<>\s]{1,40}\|>|/?s>|(?:start|end)_of_turn>|[be]os>|pad>|</?SYS>)|\[(?=/?INST\])")
+_SPECIAL = re.compile(
+    r"<(?=[|｜][^|｜<>\s]{1,40}[|｜]>|/?s>|(?:start|end)_of_turn>|[be]os>|pad>|unk>|</?SYS>)"
+    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|IMG)\])"
+)
 _JOINER = "\u2060"
 _MASKED = re.compile(f"([<\\[]){_JOINER}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -111,7 +112,16 @@ def score_in_batches(
         pace.record(digest, sum(costs[start : start + count]), (time.perf_counter() - began) * 1000)
         write(start, answers)
         start += count
+        _go_on()
     return start
+
+
+def _go_on() -> None:
+    """A job that has just scored something may go on: RQ's alarm is for one that hangs, and a writer takes minutes for
+    what an encoder reads in a second."""
+    left = signal.alarm(0)
+    if left:  # 0: no alarm was set
+        signal.alarm(max(left, wire.ALONE_S))
 
 
 def serve_urgent(place: Workplace, lane: str) -> None:

@@ -41,7 +41,7 @@ def reserve(pipeline: Pipeline, lane: str, digest: str) -> str:
 
 def send(redis: RedisBytes, lane: str, digest: str, job_id: str) -> None:
     """Puts the reserved ticket on its queue."""
-    wire.enqueue(lane, redis, "drain", lane, digest, timeout=300, job_id=job_id)
+    wire.enqueue(lane, redis, "drain", lane, digest, timeout=wire.ALONE_S, job_id=job_id)
 
 
 def streams(redis: RedisBytes, lane: str) -> list[str]:

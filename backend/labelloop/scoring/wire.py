@@ -26,6 +26,7 @@ LANES = ("interactive", "predict", "push")  # most urgent first
 SCORING_LANES = ("interactive", "predict")  # those that have streams of items
 GROUP = "workers"
 
+ALONE_S = 300  # a job is given up when it has scored nothing for so long
 BEAT_S = 3.0  # a worker says that it lives
 ALIVE_S = 15  # ... and is taken for dead when it has been silent for so long
 STALE_MS = ALIVE_S * 1000  # items that a worker took and did not touch for so long belong to the next one

@@ -43,7 +43,7 @@ def number(job: Job, name: str) -> int:
     value = job.option(name)
     if not value:
         return 0
-    if not value.isdigit() or not 0 < int(value) <= 10_000:
+    if not value.isdecimal() or not 0 < int(value) <= 10_000:
         raise Unwritable(f"The option {name} must be a number from 1 to 10000, not {value!r}.")
     return int(value)
 

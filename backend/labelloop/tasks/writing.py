@@ -183,7 +183,7 @@ def _divide(desk: _Desk, work: _Work, job: Job) -> None:
     except ValueError as error:
         work.reason = f"The prompt {desk.prompt.name} does not serve this field: {error}."
         return
-    most = desk.manner(job, whole - without).max_tokens
+    most = desk.manner(job, desk.measure([job.text])[0]).max_tokens  # by all its passages, as when it is written
     room = desk.writer.room - without - most
     if desk.prompt.window:
         room = min(room, desk.prompt.window)
