@@ -63,6 +63,8 @@ def _right(data: Mapping[str, Any], field: Field, key: str) -> Right | None:
         pairs = [{**data, "label": value}] if isinstance(value, str) else _listed(value)
         return tuple(_link(one, field, documents) for one in pairs)
     if field.kind == "extraction" or field.kind in WRITTEN:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            value = str(value)  # "1969" without quotation marks
         texts = [value] if isinstance(value, str) else _listed(value or [])
         return tuple(str(one["text"] if isinstance(one, Mapping) else one) for one in texts)
     return tuple(str(one) for one in _listed(value))

@@ -12,7 +12,7 @@ from labelloop import engines
 from labelloop.engines import Ask, Manner
 from labelloop.engines.causal import Causal, _quantized
 from labelloop.engines.identity import identify
-from labelloop.errors import ModelError
+from labelloop.errors import ItemError, ModelError
 from labelloop.settings import Settings
 from support import tiny_models
 
@@ -134,7 +134,7 @@ def test_an_ask_that_is_too_long_is_refused_not_cut() -> None:
     engine = make()
     assert engine.room == 128
     long = Ask((("user", "weather " * 20),))
-    with pytest.raises(ModelError, match=r"An ask of \d+ tokens and a reply of 100 do not fit .* of 128.*shorter"):
+    with pytest.raises(ItemError, match=r"An ask of \d+ tokens and a reply of 100 do not fit .* of 128.*shorter"):
         engine.write([Ask((("user", "good"),)), long], Manner(max_tokens=100))
     most = engine.room - engine.sizes([long])[0]
     assert 0 < most < 100
@@ -171,7 +171,7 @@ def test_a_schema_is_kept_to_by_every_candidate(writer: Causal) -> None:
         for reply in replies:
             found = json.loads(ask.begun + reply.text)
             assert reply.finished and set(found) == {"name", "kind"} and found["kind"] in {"person", "place"}
-    with pytest.raises(ModelError, match="No reply that begins with 'Hello' keeps to the schema"):
+    with pytest.raises(ItemError, match="No reply that begins with 'Hello' keeps to the schema"):
         writer.write([Ask((("user", "Hi"),), "Hello")], manner)
     with pytest.raises(ModelError, match="xgrammar does not take the JSON schema"):
         writer.write(asks, Manner(schema="{"))

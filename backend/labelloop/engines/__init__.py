@@ -111,8 +111,8 @@ class Writer(Protocol):
         """Per ask ``manner.samples`` candidates, equal ones included; no reply depends on other asks.
 
         Raises:
-            ModelError: an ask and ``max_tokens`` do not fit into the model's context: callers cut texts by ``sizes``
-                and ``room``; nothing is cut silently.
+            ItemError: an ask and ``max_tokens`` do not fit into the model's context: callers cut texts by ``sizes``
+                and ``room``; nothing is cut silently. Or a server refuses one ask.
         """
         ...
 

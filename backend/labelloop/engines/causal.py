@@ -21,7 +21,7 @@ from labelloop.engines.decoding import Decoder, replies
 from labelloop.engines.grammar import Grammars
 from labelloop.engines.prefix import LEAST, Ids, Prefixes, common
 from labelloop.engines.trees import Tree, grow
-from labelloop.errors import ModelError
+from labelloop.errors import ItemError, ModelError
 from labelloop.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class Causal:
         """Per ask (n_replies,) mean log-probability of the tokens of each reply and of the one that ends it.
 
         Raises:
-            ModelError: an ask and one of its replies do not fit into the model's context.
+            ItemError: an ask and one of its replies do not fit into the model's context.
         """
         if not asks:
             return []
@@ -123,8 +123,8 @@ class Causal:
         What all asks begin with (instructions, demonstrations) is read once, and kept for the next call.
 
         Raises:
-            ModelError: an ask and ``manner.max_tokens`` do not fit into the model's context; or a schema is asked for
-                and xgrammar is not installed, or does not take it.
+            ItemError: an ask and ``manner.max_tokens`` do not fit into the model's context.
+            ModelError: a schema is asked for and xgrammar is not installed, or does not take it.
             ValueError: no token or no reply is asked for.
         """
         if not asks:
@@ -145,7 +145,7 @@ class Causal:
 
     def _check(self, longest: int, reply: int) -> None:
         if longest + reply > self._room:
-            raise ModelError(
+            raise ItemError(
                 f"An ask of {longest} tokens and a reply of {reply} do not fit into the model's context of "
                 f"{self._room}.",
                 "Give shorter texts or fewer demonstrations, or choose a model that reads more at once.",

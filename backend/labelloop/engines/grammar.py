@@ -12,7 +12,7 @@ import torch
 from labelloop.engines import Ask
 from labelloop.engines.chat import Chat
 from labelloop.engines.recent import Recent
-from labelloop.errors import ModelError
+from labelloop.errors import ItemError, ModelError
 
 
 class Grammars:
@@ -58,7 +58,7 @@ class Grammars:
 
         matcher = xgrammar.GrammarMatcher(compiled)
         if begun and not matcher.accept_string(begun):
-            raise ModelError(f"No reply that begins with {begun!r} keeps to the schema.", "Correct one of the two.")
+            raise ItemError(f"No reply that begins with {begun!r} keeps to the schema.", "Correct one of the two.")
         return Guide(matcher, xgrammar.allocate_token_bitmask(1, self._vocabulary), self._vocabulary)
 
 

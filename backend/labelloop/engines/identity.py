@@ -63,8 +63,8 @@ def pin(settings: Settings) -> Settings:
     """The settings with the commits of their models, where these are Hugging Face ids: asked once, before the web
     process starts, as the hub may take longer to answer than Label Studio waits for /setup. Raises as ``identify``."""
     pinned: dict[str, object] = {
-        "fields": {name: _pinned(its) for name, its in settings.fields.items()},
-        "kinds": {name: _pinned(its) for name, its in settings.kinds.items()},
+        "fields": {name: _pinned(its, settings) for name, its in settings.fields.items()},
+        "kinds": {name: _pinned(its, settings) for name, its in settings.kinds.items()},
     }
     if _on_a_hub(settings.encoder):
         pinned["encoder_revision"] = identify(settings.encoder, settings.encoder_revision)
@@ -76,12 +76,14 @@ def pin(settings: Settings) -> Settings:
 Its = TypeVar("Its", Serving, Beside)
 
 
-def _pinned(its: Its) -> Its:
+def _pinned(its: Its, settings: Settings) -> Its:
     changes: dict[str, object] = {}
-    if its.engine != "remote" and _on_a_hub(its.model):
-        changes["revision"] = identify(its.model, its.revision)
+    # what "auto" leaves to a server is no model of a hub; where it is one, the plan finds its commit
+    remote = its.engine == "remote" or (its.engine == "auto" and bool(settings.remote_url))
+    if not remote and _on_a_hub(its.model):
+        changes["revision"] = identify(its.model, its.revision, "encoder" if its.engine == "auto" else its.engine)
     if isinstance(its, Serving) and its.beside:
-        changes["beside"] = _pinned(its.beside)
+        changes["beside"] = _pinned(its.beside, settings)
     return its.model_copy(update=changes)
 
 

@@ -77,8 +77,8 @@ def parse(options: Mapping[str, str], styles: Mapping[str, Style]) -> Controls:
     if wanted and not formats.known(wanted):
         raise ValueError(f"The option format is {wanted!r}; known: json, list, code:python, code:<another language>.")
     return Controls(
-        words=_range("words", told.get("words", ""), about=True),
-        sentences=_range("sentences", told.get("sentences", ""), about=False),
+        words=read_range("words", told.get("words", ""), about=True),
+        sentences=read_range("sentences", told.get("sentences", ""), about=False),
         style=style,
         keywords=keywords,
         avoid=avoid,
@@ -92,7 +92,12 @@ def _listed(value: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one.strip() for one in re.split(r"[,;\n]", value) if one.strip()))
 
 
-def _range(name: str, value: str, about: bool) -> Range | None:
+def read_range(name: str, value: str, about: bool) -> Range | None:
+    """A wished number; None where nothing is wished.
+
+    Raises:
+        ValueError: it is something else; says what is read.
+    """
     if not value:
         return None
     match = _RANGE.fullmatch(value)

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field as Key
 
 from labelloop.tasks import extracts, replies
+from labelloop.tasks.controls import read_range
 from labelloop.tasks.sentences import sentences, tokens
 from labelloop.tasks.writing import Craft, Unwritable
 from labelloop.tasks.writing_prompt import Job, WritingPrompt
@@ -35,17 +36,16 @@ def tell(job: Job, prompt: Prompt) -> Mapping[str, Value]:
 
 
 def number(job: Job, name: str) -> int:
-    """An option that is a number; 0 where it is not set.
+    """How many ``name`` a summary has at most, or about where that is wished; 0: nothing is wished.
 
     Raises:
-        Unwritable: it is something else.
+        Unwritable: the option is no number and no range of numbers.
     """
-    value = job.option(name)
-    if not value:
-        return 0
-    if not value.isdecimal() or not 0 < int(value) <= 10_000:
-        raise Unwritable(f"The option {name} must be a number from 1 to 10000, not {value!r}.")
-    return int(value)
+    try:
+        wished = read_range(name, job.option(name), about=False)
+    except ValueError as error:
+        raise Unwritable(str(error)) from None
+    return (wished.high or wished.low) if wished else 0
 
 
 def clean(text: str, job: Job, prompt: Prompt) -> str:
