@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from labelloop import connect, tasks
-from labelloop.scoring.worker import _greeting
-from labelloop.settings import Settings
+from labelloop.scoring.worker import _greetings
+from labelloop.settings import FieldSetting, Settings
 from labelloop.studio.schema import read_config
-from labelloop.words import STRUCTURED
+from labelloop.words import STRUCTURED, WRITTEN
 
 EVERY = """
 <View>
@@ -23,17 +23,25 @@ EVERY = """
   <Text name="a" value="$a"/><Text name="b" value="$b"/>
   <Pairwise name="pair" toName="a,b"/>
   <List name="list" value="$items"/><Ranker name="rank" toName="list"/>
+  <TextArea name="summary" toName="text"/>
+  <TextArea name="translation_german" toName="text"/>
+  <TextArea name="free" toName="text"/><TextArea name="reply" toName="text"/><TextArea name="told" toName="text"/>
 </View>
 """
+TOLD = {
+    "free": FieldSetting(task="question_answering"),
+    "reply": FieldSetting(task="dialogue"),
+    "told": FieldSetting(task="generation", instruction="Say it in verse."),
+}
 
 
 def test_every_kind_of_field_is_warmed_up_by_an_answer(tmp_path: Path) -> None:
     cpu = Settings(data_dir=tmp_path, device="cpu")
-    schema = read_config(EVERY)
+    schema = read_config(EVERY, TOLD)
     assert {field.kind for field in schema.fields} == {*STRUCTURED, "classification"}, schema.skipped
     bundle = tasks.make_bundle(schema.fields, cpu)
-    ((*answers,),) = tasks.answer(bundle, [{field.name: _greeting(field) for field in schema.fields}], cpu)
-    assert [answer.field for answer in answers] == [field.name for field in schema.fields]
+    ((*answers,),) = tasks.answer(bundle, [_greetings(bundle)], cpu)
+    assert [answer.field for answer in answers] == [one.name for one in schema.fields if one.kind not in WRITTEN]
 
 
 def test_connect_tells_what_each_control_is_filled_with() -> None:

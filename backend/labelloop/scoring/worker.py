@@ -23,7 +23,7 @@ from labelloop.scoring import wire
 from labelloop.scoring.beat import Beat
 from labelloop.scoring.workplace import Workplace, occupy
 from labelloop.settings import Settings
-from labelloop.words import Field, Label, Passage, Reading, pose
+from labelloop.words import Bundle, Field, Label, Passage, Reading, pose
 
 log = logging.getLogger(__name__)
 
@@ -176,13 +176,20 @@ def _warm_up(place: Workplace) -> None:
         bundles = []
     for bundle in bundles:
         try:
-            tasks.answer(bundle, [{field.name: _greeting(field) for field in bundle.fields}], place.settings)
+            tasks.calibrate(bundle, [], place.settings)
+            tasks.answer(bundle, [_greetings(bundle)], place.settings)
         except LabelLoopError as error:  # an old bundle's model may be gone; the others are not
             log.warning("bundle %s cannot be warmed up: %s", bundle.digest[:8], error)
     if not bundles:
         settings = place.settings
         revision = identify(settings.encoder, settings.encoder_revision)
         engines.load("encoder", settings.encoder, revision, settings).embed(["Good morning."])
+
+
+def _greetings(bundle: Bundle) -> dict[str, str]:
+    """By field name what to warm up with: of all but those that a writer serves, whose models are warm once they are
+    loaded, and whose reply nobody would read."""
+    return {one.field.name: _greeting(one.field) for one in bundle.plans if one.engine not in {"causal", "remote"}}
 
 
 def _greeting(field: Field) -> str:
