@@ -113,7 +113,7 @@ def test_everything_is_made_and_checked(house: House, project: MakeProject) -> N
     assert done.project.created_at == connection.created_at
     assert (done.again, done.calibrated) == (False, False)
     said = "\n".join([*house.said, repr(done)])
-    assert "note: left to people, because it is filled with free text" in said
+    assert 'note: left to people, because its name says "note", which people write themselves' in said
     assert "calibration waits: " in said
     assert house.server.token not in said
     assert row["url"].rsplit("/", 1)[1] not in said
