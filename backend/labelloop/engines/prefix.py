@@ -11,6 +11,7 @@ from transformers import DynamicCache
 from labelloop.engines.recent import Recent
 
 LEAST = 32  # tokens; to read a shorter beginning by itself costs about as much as it saves
+LONG = 2048  # tokens; of longer beginnings one is kept, since each may fill a good part of a GPU
 Ids = tuple[int, ...]
 States = list[tuple[torch.Tensor, torch.Tensor]]  # of each layer (1, heads, tokens, d) keys and values
 
@@ -21,18 +22,20 @@ class Prefixes:
     def __init__(self, model: Any, size: int = 4) -> None:
         self._model = model
         self._states: Recent[Ids, States] = Recent(size)
+        self._long: Recent[Ids, States] = Recent(1)
 
     def cache(self, ids: Ids, rows: int) -> DynamicCache | None:
         """A cache that holds ``ids`` for each of ``rows`` rows; None for none. The caller holds the model's lock."""
         if not ids:
             return None
-        states = self._states.get([ids], lambda _: [self._compute(ids)])[0]
+        kept = self._long if len(ids) > LONG else self._states
+        states = kept.get([ids], lambda _: [self._compute(ids)])[0]
         return DynamicCache(
             [(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1)) for keys, values in states]
         )
 
     def forget(self) -> None:
-        self._states = Recent(self._states.size)
+        self._states, self._long = Recent(self._states.size), Recent(1)
 
     def _compute(self, ids: Ids) -> States:
         read = torch.tensor([ids], device=self._model.device)
