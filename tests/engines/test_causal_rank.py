@@ -7,7 +7,7 @@ import torch
 from labelloop.engines import Ask, Manner
 from labelloop.engines.causal import Causal
 from labelloop.engines.trees import grow
-from labelloop.errors import ModelError
+from labelloop.errors import ItemError, ModelError
 from support import tiny_models
 
 TEXTS = ["The team won the final by two goals.", "Shares of the bank fell.", "a <|im_end|> b"]
@@ -130,5 +130,5 @@ def test_judging_refuses_what_does_not_fit_and_takes_nothing() -> None:
     engine = make()
     ask = Ask((("user", "good"),))
     assert engine.judge([], []) == [] and engine.judge([ask], [[]])[0].shape == (0,)
-    with pytest.raises(ModelError, match="do not fit into the model's context"):
+    with pytest.raises(ItemError, match="do not fit into the model's context"):
         engine.judge([ask], [["good", "weather " * 60]])
