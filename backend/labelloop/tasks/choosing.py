@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from labelloop.engines import Ask, Writer
 from labelloop.tasks.sentences import tokens
 
-Asked: TypeAlias = Ask
 Nearness = Callable[[str, str], float]
 ALIKE = 0.9
 """From which share of words on two texts are variants of one."""
@@ -30,10 +28,6 @@ class Candidate:
     worth: float = 1.0
     repairs: tuple[str, ...] = ()
     more: tuple[str, ...] = ()
-
-
-def plain(text: str) -> Ask:
-    return Ask((("user", text),))
 
 
 def judges(writer: Writer) -> bool:

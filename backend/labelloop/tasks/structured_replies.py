@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from labelloop.engines import Ask, Manner, Writer, Written
-from labelloop.errors import ItemError
 from labelloop.tasks import windows
+from labelloop.tasks.asking import LEAST_ROOM, ask_all, measure
 from labelloop.tasks.structure_prompt import StructurePrompt
 from labelloop.words import Label
 
-LEAST_ROOM = 8
-"""Tokens of text that must fit beside the rest of a prompt."""
 NO_ROOM = "What is asked leaves no room for the text in the model."
 Entry = Mapping[str, Any]
 
@@ -92,11 +91,9 @@ class Facts:
         return {name: count for name, count in self.counts.items() if count}
 
 
-def cut(
-    text: str, writer: Writer, prompt: StructurePrompt, without: Ask, measure: Callable[[Sequence[str]], list[int]]
-) -> list[tuple[int, int]]:
+def cut(text: str, writer: Writer, prompt: StructurePrompt, without: Ask) -> list[tuple[int, int]]:
     """Windows of the text that fit beside what else is asked (``without`` the text); none where nothing fits."""
-    (size,) = measure([text])
+    (size,) = measure(writer, [text])
     (rest,) = writer.sizes([without])
     free = writer.room - rest
     room = min(free, prompt.window or free)
@@ -104,17 +101,7 @@ def cut(
         room -= 1
     if size <= room:
         return [(0, len(text))]
-    return windows.cut(text, room, measure) if room >= LEAST_ROOM else []
-
-
-def measuring(writer: Writer) -> Callable[[Sequence[str]], list[int]]:
-    """Tokens of texts, one more for what cutting may add."""
-
-    def measure(texts: Sequence[str]) -> list[int]:
-        bare, *sizes = writer.sizes([Ask((("user", text),)) for text in ("", *texts)])
-        return [max(1, size - bare + 1) for size in sizes]
-
-    return measure
+    return windows.cut(text, room, partial(measure, writer)) if room >= LEAST_ROOM else []
 
 
 def write(pieces: Sequence[Piece], writer: Writer) -> None:
@@ -123,17 +110,9 @@ def write(pieces: Sequence[Piece], writer: Writer) -> None:
     for piece in pieces:
         groups.setdefault((piece.schema, piece.most), []).append(piece)
     for (wanted, most), its in groups.items():
-        _write(its, Manner(max_tokens=most, schema=wanted), writer)
-
-
-def _write(pieces: Sequence[Piece], manner: Manner, writer: Writer) -> None:
-    try:
-        for piece, (first, *_) in zip(pieces, writer.write([one.ask for one in pieces], manner), strict=True):
-            piece.written = first
-    except ItemError:
-        if len(pieces) > 1:  # one that cannot be answered must not cost the others theirs
-            for piece in pieces:
-                _write([piece], manner, writer)
+        found = ask_all(writer, [piece.ask for piece in its], Manner(max_tokens=most, schema=wanted))
+        for piece, (replies, _) in zip(its, found, strict=True):
+            piece.written = next(iter(replies), None)
 
 
 def read(piece: Piece, name: str, facts: Facts) -> list[Entry]:

@@ -13,17 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from labelloop.engines import Manner, Writer, Written
-from labelloop.errors import ItemError
-from labelloop.tasks import choosing, replies, windows
+from labelloop.engines import Ask, Manner, Writer, Written
+from labelloop.tasks import asking, choosing, replies, windows
 from labelloop.tasks.calibration import rounded
 from labelloop.tasks.choosing import Candidate
 from labelloop.tasks.writing_prompt import Demonstration, Job, Values, WritingPrompt, ask
 from labelloop.templating import Value
 from labelloop.words import Answer, Field, FieldPlan, Reading
 
-LEAST_ROOM = 8
-"""Tokens of text that must fit beside the rest of a prompt."""
 LEAST_AFTER = 2
 """Words that go on from another beginning than the prompt's, else it is only closed with a full stop."""
 UNKNOWN = 0.5
@@ -110,7 +107,7 @@ class _Desk:
     def values(self, job: Job) -> Values:
         return {**job.values, **self.craft.tell(job, self.prompt)}
 
-    def ask(self, job: Job) -> choosing.Asked:
+    def ask(self, job: Job) -> Ask:
         suiting = self.craft.shows(job, self.prompt)[: self.prompt.shown]
         shown = [(self.values(one.job), one.reply) for one in suiting]
         return ask(self.prompt, self.values(job), shown)
@@ -122,9 +119,7 @@ class _Desk:
         return self.craft.manner(job, prompt, usual)
 
     def measure(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text, one more for what cutting may add."""
-        bare, *sizes = self.writer.sizes([choosing.plain(""), *(choosing.plain(text) for text in texts)])
-        return [max(1, size - bare + 1) for size in sizes]
+        return asking.measure(self.writer, texts)
 
 
 def writes(craft: Craft) -> Callable[[FieldPlan, Sequence[Reading], Writer, Any], list[Answer]]:
@@ -190,7 +185,7 @@ def _divide(desk: _Desk, work: _Work, job: Job) -> None:
     if whole - without <= room and desk.prompt.by == "text":
         work.parts = [("", job)]
         return
-    if room < LEAST_ROOM:
+    if room < asking.LEAST_ROOM:
         work.reason = "What stands beside the text leaves no room for it in the model."
         return
     if desk.craft.merge == "last":
@@ -220,7 +215,8 @@ def replace_passage(job: Job, place: int, name: str, text: str) -> Job:
 def _write(desk: _Desk, works: Sequence[_Work]) -> None:
     """Writes all parts of all works, chooses one text for each."""
     asked = [(work, job, desk.ask(job)) for work in works for _, job in work.parts]
-    manners = [desk.manner(job, desk.measure([job.text])[0]) for _, job, _ in asked]
+    sizes = desk.measure([job.text for _, job, _ in asked])
+    manners = [desk.manner(job, size) for (_, job, _), size in zip(asked, sizes, strict=True)]
     pools: list[list[Candidate]] = []
     first = _replies(desk, [one[2] for one in asked], manners)
     for (work, job, its_ask), (written, refusal) in zip(asked, first, strict=True):
@@ -243,35 +239,25 @@ def _write(desk: _Desk, works: Sequence[_Work]) -> None:
         work.facts["candidates"] = work.facts.get("candidates", 0) + len(pool)
 
 
-def _replies(desk: _Desk, asks: Sequence[choosing.Asked], manners: Sequence[Manner]) -> list[tuple[list[Written], str]]:
+def _replies(desk: _Desk, asks: Sequence[Ask], manners: Sequence[Manner]) -> list[tuple[list[Written], str]]:
     """Per ask the replies, in its manner, and why there are none; those of one manner in one call."""
     places: dict[Manner, list[int]] = {}
     for place, manner in enumerate(manners):
         places.setdefault(manner, []).append(place)
     found: dict[int, tuple[list[Written], str]] = {}
     for manner, its in places.items():
-        found.update(zip(its, _ask_all(desk.writer, [asks[place] for place in its], manner), strict=True))
+        found.update(zip(its, asking.ask_all(desk.writer, [asks[place] for place in its], manner), strict=True))
     return [found[place] for place in range(len(asks))]
-
-
-def _ask_all(writer: Writer, asks: Sequence[choosing.Asked], manner: Manner) -> list[tuple[list[Written], str]]:
-    """As ``_replies``; an ask that the engine refuses does not cost the others theirs."""
-    try:
-        return [(its, "") for its in writer.write(asks, manner)]
-    except ItemError as error:
-        if len(asks) > 1:
-            return [its for one in asks for its in _ask_all(writer, [one], manner)]
-        return [([], str(error))]
 
 
 def _write_again(
     desk: _Desk,
-    asked: Sequence[tuple[_Work, Job, choosing.Asked]],
+    asked: Sequence[tuple[_Work, Job, Ask]],
     manners: Sequence[Manner],
     pools: Sequence[list[Candidate]],
 ) -> None:
     """Adds candidates to the pools in which none does all that is wished."""
-    more: list[tuple[int, choosing.Asked, Manner]] = []
+    more: list[tuple[int, Ask, Manner]] = []
     for place, ((_, job, its_ask), manner, pool) in enumerate(zip(asked, manners, pools, strict=True)):
         best = max(pool, key=lambda one: (one.worth, one.logprob), default=Candidate("", worth=0.0))
         if best.worth == 1:
@@ -297,7 +283,7 @@ def replace_text(job: Job, text: str) -> Job:
 
 
 def _candidates(
-    desk: _Desk, work: _Work, job: Job, its_ask: choosing.Asked, written: Sequence[Written], keep: bool
+    desk: _Desk, work: _Work, job: Job, its_ask: Ask, written: Sequence[Written], keep: bool
 ) -> list[Candidate]:
     """The worthy ones of the replies to an ask; the faults of the others are counted. ``keep``: the ask's beginning."""
     pool: list[Candidate] = []
@@ -322,7 +308,7 @@ def _candidates(
     return pool
 
 
-def _beside(desk: _Desk, job: Job, its_ask: choosing.Asked, pool: Sequence[Candidate]) -> list[Candidate]:
+def _beside(desk: _Desk, job: Job, its_ask: Ask, pool: Sequence[Candidate]) -> list[Candidate]:
     """The worthy candidates that no model wrote, where no reply is sure; judged as replies to the ask, but for a choice
     by consensus."""
     if any(one.logprob >= desk.prompt.sure for one in pool):

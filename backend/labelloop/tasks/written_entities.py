@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from labelloop.engines import Ask, Writer
 from labelloop.tasks import structured_replies as replies
+from labelloop.tasks.asking import measure
 from labelloop.tasks.calibration import rounded
 from labelloop.tasks.entities import placed
 from labelloop.tasks.quotes import locate
@@ -102,14 +103,14 @@ def _pieces(desk: _Desk, texts: Sequence[str], facts: Sequence[Facts]) -> list[P
     pieces: list[Piece] = []
     if not desk.names:
         return pieces
-    measure, without, wanted = replies.measuring(desk.writer), desk.ask(""), desk.schema
+    without, wanted = desk.ask(""), desk.schema
     for owner, text in enumerate(texts):
-        places = replies.cut(text, desk.writer, desk.prompt, without, measure)
+        places = replies.cut(text, desk.writer, desk.prompt, without)
         if not places:
             facts[owner].reason = replies.NO_ROOM
         for start, end in places:
             window = text[start:end]
             if window.strip():
-                most = desk.prompt.length.of(measure([window])[0])
+                most = desk.prompt.length.of(measure(desk.writer, [window])[0])
                 pieces.append(Piece(owner, window, start, desk.ask(window.strip()), wanted, most))
     return pieces

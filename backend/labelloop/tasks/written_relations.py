@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from labelloop.engines import Writer
 from labelloop.tasks import structured_replies as replies
+from labelloop.tasks.asking import measure
 from labelloop.tasks.calibration import rounded
 from labelloop.tasks.structure_prompt import RelatingPrompt
 from labelloop.tasks.structured_replies import Entry, Facts, Piece
@@ -108,16 +109,15 @@ def _pieces(
             "passages": told,
         }
 
-    measure = replies.measuring(writer)
     longest = max(_groups(spans), key=lambda some: sum(len(one.text) for one in some))
-    places = replies.cut(passage.text, writer, prompt, prompt.ask(values("", longest)), measure)
+    places = replies.cut(passage.text, writer, prompt, prompt.ask(values("", longest)))
     if not places:
         facts.reason = replies.NO_ROOM
     pieces = []
     for start, end in places:
         window = passage.text[start:end]
         for some in _groups([one for one in spans if start <= one.start and one.end <= end]):
-            most = prompt.length.of(measure([window])[0])
+            most = prompt.length.of(measure(writer, [window])[0])
             ask = prompt.ask(values(window.strip(), some))
             pieces.append(Piece(owner, window, start, ask, _schema(len(some), names), most, some))
     return pieces
