@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from labelloop.cli import shared
 from labelloop.learning.store import Store
 from labelloop.settings import Settings, get_settings
 
@@ -18,6 +19,17 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("LABELLOOP_CONFIG", str(tmp_path / "none.toml"))
     get_settings.cache_clear()
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which commands run as in a terminal: with a labelloop.toml where there is one, on the CPU."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LABELLOOP_CONFIG")
+    monkeypatch.setenv("LABELLOOP_DEVICE", "cpu")
+    monkeypatch.setattr(shared.out, "width", 140)
+    get_settings.cache_clear()
+    return tmp_path
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from labelloop.cli import app, shared
+from labelloop.cli import app
 from labelloop.errors import LabelLoopError, RequestError, SettingsError
 from labelloop.settings import get_settings
 from support.samples import CHOICES
@@ -26,18 +26,13 @@ WORDS = {"Delivery": ["parcels and couriers"], "Payment": ["refunds and cards"],
 
 
 @pytest.fixture
-def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def files(terminal: Path) -> Path:
     rows = [{"text": text, "right": label} for label, texts in TEXTS.items() for text in texts]
-    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    (terminal / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     bare = CHOICES.replace("hint=", "data-was=")
-    (tmp_path / "config.xml").write_text(bare)
-    (tmp_path / "labelloop.toml").write_text(TOML)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("LABELLOOP_CONFIG")
-    monkeypatch.setenv("LABELLOOP_DEVICE", "cpu")
-    monkeypatch.setattr(shared.out, "width", 140)
-    get_settings.cache_clear()
-    return tmp_path
+    (terminal / "config.xml").write_text(bare)
+    (terminal / "labelloop.toml").write_text(TOML)
+    return terminal
 
 
 def run(*arguments: str) -> Result:

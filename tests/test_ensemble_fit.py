@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from labelloop import ensemble
-from labelloop.cli import app, shared
+from labelloop.cli import app
 from labelloop.errors import LabelLoopError, RequestError
 from labelloop.settings import get_settings
 from labelloop.tasks.calibration import Array
@@ -72,24 +72,19 @@ def test_gold_labels_become_columns() -> None:
 
 
 @pytest.fixture
-def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def files(terminal: Path) -> Path:
     texts = ["My parcel never came.", "I was charged twice.", "I forgot my password."]
     rows = [
         {"text": f"{text} {n}", "right": label}
         for n in range(40)
         for text, label in zip(texts, ("Delivery", "Payment", "Account"), strict=True)
     ]
-    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    (tmp_path / "config.xml").write_text(CHOICES)
+    (terminal / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    (terminal / "config.xml").write_text(CHOICES)
     tokenizer = tiny_models.wordpiece([*texts, "This text is about parcels."], 300)
     model = tiny_models.build("Bert", "ForSequenceClassification", tokenizer, id2label=NLI)
-    tiny_models.save(model, tokenizer, tmp_path / "nli")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("LABELLOOP_CONFIG")
-    monkeypatch.setenv("LABELLOOP_DEVICE", "cpu")
-    monkeypatch.setattr(shared.out, "width", 140)
-    get_settings.cache_clear()
-    return tmp_path
+    tiny_models.save(model, tokenizer, terminal / "nli")
+    return terminal
 
 
 def run(*arguments: str) -> tuple[str, LabelLoopError | None]:

@@ -6,13 +6,14 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from labelloop.engines.remote import Remote
 from labelloop.engines.remote_client import Client
 from labelloop.settings import Settings
+from support.local_server import LocalServer
 
 RECORDED = Path(__file__).parents[1] / "engines" / "recorded"
 KEY = "sk-secret-0123456789"
@@ -28,7 +29,7 @@ class Reply(NamedTuple):
     hang: bool = False
 
 
-class ModelServer:
+class ModelServer(LocalServer):
     """``answer(path, payload)`` makes the replies; ``asked`` holds the POSTs so far, ``most_at_once`` how many ran
     together."""
 
@@ -39,21 +40,11 @@ class ModelServer:
         self.headers: list[dict[str, str]] = []
         self.running = self.most_at_once = 0
         self.lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        super().__init__(_handler(self))
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/v1"
-
-    def __enter__(self) -> ModelServer:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        return f"{super().url}/v1"
 
 
 @contextmanager

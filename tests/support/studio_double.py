@@ -8,16 +8,18 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from support.local_server import LocalServer
 
 CREATED_AT = "2026-11-23T12:00:00Z"
 CREATED_AT_S = 1795435200
 TOKEN = "a" * 40
 
 
-class StudioDouble:
+class StudioDouble(LocalServer):
     """One project, number 1, and one ML backend, number 7.
 
     ``before(method, path)`` runs before a request takes effect and ``after(method, path)`` when it has, both before
@@ -34,21 +36,7 @@ class StudioDouble:
         self.before: Callable[[str, str], int | None] = lambda _method, _path: None
         self.after: Callable[[str, str], int | None] = lambda _method, _path: None
         self.lock = threading.RLock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> StudioDouble:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(_handler(self))
 
     def add_tasks(self, *data: Any) -> list[int]:
         first = len(self.tasks) + 1
