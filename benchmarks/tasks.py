@@ -239,16 +239,18 @@ def quotes(rows: list[Row]) -> Case:
 
 
 def translation(rows: list[Row]) -> Case:
-    from sacrebleu.metrics import BLEU, CHRF
+    from sacrebleu.metrics import BLEU
 
-    chrf, bleu = CHRF(), BLEU(effective_order=True)
+    from labelloop.tasks.text_metrics import chrf
+
+    bleu = BLEU(effective_order=True)
     languages = {row[key] for row in rows for key in ("source_lang", "target_lang")}
     source, target = (NAMES.get(one, one) for one in (rows[0]["source_lang"], rows[0]["target_lang"]))
     assert len(languages) == 2
 
     def counts(row: Row, said: str | None) -> tuple[float, ...]:
         gold = [row["target"]]
-        return 1, chrf.sentence_score(said or "", gold).score, bleu.sentence_score(said or "", gold).score
+        return 1, chrf(said or "", gold), bleu.sentence_score(said or "", gold).score / 100
 
     return Case(
         "multi30k_en_de",
@@ -269,13 +271,11 @@ def translation(rows: list[Row]) -> Case:
 
 
 def summaries(rows: list[Row]) -> Case:
-    from rouge_score.rouge_scorer import RougeScorer
-
-    scorer = RougeScorer(["rougeL", "rouge1"], use_stemmer=True)
+    from labelloop.tasks.text_metrics import rouge
 
     def counts(row: Row, said: str | None) -> tuple[float, ...]:
-        scores = scorer.score_multi(row.get("summaries") or [row["summary"]], said or "")
-        return 1, scores["rougeL"].fmeasure, scores["rouge1"].fmeasure
+        scores = rouge([said or ""], [row.get("summaries") or [row["summary"]]])
+        return 1, scores["rougeL"][0], scores["rouge1"][0]
 
     return Case(
         "dialogsum",

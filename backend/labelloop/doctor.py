@@ -180,6 +180,7 @@ def _named(settings: Settings) -> list[tuple[str, Serving | Beside]]:
 
 def _remote(settings: Settings) -> Iterator[Finding]:
     from labelloop.engines import remote
+    from labelloop.engines.identity import UNNAMED
     from labelloop.engines.remote_client import Refusal
 
     if not settings.remote_url:
@@ -199,7 +200,7 @@ def _remote(settings: Settings) -> Iterator[Finding]:
         yield Finding("remote", "note", f"{settings.remote_url} lists no models ({refusal})", "Most URLs end with /v1.")
     finally:
         client.close()
-    engine = remote.Remote(remote.connect(patient, retries=0), settings.remote_model or remote.UNNAMED, patient)
+    engine = remote.Remote(remote.connect(patient, retries=0), settings.remote_model or UNNAMED, patient)
     try:
         told = engine.trial()
         reads = f"{told.model} replies; it reads {engine.room} tokens; {told.spent} tokens used today"

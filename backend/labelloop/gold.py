@@ -12,7 +12,7 @@ import numpy as np
 
 from labelloop.errors import RequestError
 from labelloop.evaluation import Tally, calibration_error
-from labelloop.offline import need_column
+from labelloop.offline import need_column, read_gold
 from labelloop.studio.documents import Documents
 from labelloop.words import WRITTEN, Answer, Field, Link, Span
 
@@ -50,6 +50,15 @@ def read_right(tasks: Sequence[Mapping[str, Any]], field: Field, key: str) -> li
                 f"It must be {_FORMS[field.kind]}.",
             ) from None
     return found
+
+
+def read_known(tasks: Sequence[Mapping[str, Any]], field: Field, key: str) -> tuple[Sequence[Any], Mapping[str, int]]:
+    """Per task what the column ``key`` says is right, in the form of the field's kind, or None; and how often each
+    value is no label. Raises as ``read_right`` and ``offline.read_gold``."""
+    if field.kind in KINDS:
+        return read_right(tasks, field, key), {}
+    labelled = read_gold(tasks, field, key)
+    return labelled.labels, labelled.unknown
 
 
 def _right(data: Mapping[str, Any], field: Field, key: str) -> Right | None:

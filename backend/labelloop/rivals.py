@@ -38,13 +38,7 @@ def read_rows(tasks: Sequence[Mapping[str, Any]], field: Field, gold: str, most:
     Raises:
         RequestError: no task has the column, or none of its values can be right for the field.
     """
-    unknown: Mapping[str, int] = {}
-    known: Sequence[Any]
-    if field.kind in rights.KINDS:
-        known = rights.read_right(tasks, field, gold)
-    else:
-        labelled = offline.read_gold(tasks, field, gold)
-        known, unknown = labelled.labels, labelled.unknown
+    known, unknown = rights.read_known(tasks, field, gold)
     pairs = [(task, right) for task, right in zip(tasks, known, strict=True) if right is not None]
     if not pairs:
         raise RequestError(f"No task has a value in the column '{gold}'.", "Name the column with what is right.")

@@ -142,7 +142,9 @@ def _ask(plan: FieldPlan, texts: Sequence[str], settings: Settings, progress: Ca
 
 
 def _name(plan: FieldPlan) -> str:
-    return plan.engine if plan.model in {"starter", "default"} else f"{plan.engine} {Path(plan.model).name}"
+    from labelloop.engines.identity import STARTER, UNNAMED
+
+    return plan.engine if plan.model in {STARTER, UNNAMED} else f"{plan.engine} {Path(plan.model).name}"
 
 
 def _table(title: str, names: Sequence[str], each: Sequence[tuple[Tally, Tally]], paces: Sequence[float]) -> Table:

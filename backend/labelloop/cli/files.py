@@ -83,17 +83,10 @@ def evaluate(
     one = offline.field_named(schema, field)
     items = offline.read_items(file)
     warn(items.problems)
-    unknown: Mapping[str, int] = {}
-    known: Sequence[Any]  # by the field's kind
     if not gold and one.kind != "generation":
         raise RequestError(f"The control '{one.name}' is scored against right answers.", "Name their column: --gold.")
-    if not gold:
-        known = [()] * len(items.tasks)
-    elif one.kind in rights.KINDS:
-        known = rights.read_right(items.tasks, one, gold)
-    else:
-        labelled = offline.read_gold(items.tasks, one, gold)
-        known, unknown = labelled.labels, labelled.unknown
+    nothing: tuple[Sequence[Any], Mapping[str, int]] = ([()] * len(items.tasks), {})
+    known, unknown = rights.read_known(items.tasks, one, gold) if gold else nothing
     pairs = [(task, right) for task, right in zip(items.tasks, known, strict=True) if right is not None]
     right: list[Any] = [its for _, its in pairs]
     there = [{one.name: rights.given_of(its)} for its in right] if given and one.kind == "relations" else ()

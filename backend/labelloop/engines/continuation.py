@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from labelloop.engines import Vectors
-from labelloop.engines.batching import OVERLAP, window_starts
+from labelloop.engines.batching import OVERLAP, parts, window_starts
 from labelloop.engines.beside import label_means
 from labelloop.engines.chat import Chat
 from labelloop.engines.offsets import whole
@@ -85,9 +85,8 @@ class Continuations:
             for start in self._starts(ids):
                 owners.append(owner)
                 windows.append((before[-1], *ids[start : start + self._size]))
-        values = np.concatenate(
-            [self._read(before[:-1], windows, filled[part], read) for part in _parts(filled, self._nodes)], axis=1
-        )
+        together = parts(filled, lambda one: len(one.given) + len(one.words), self._nodes)
+        values = np.concatenate([self._read(before[:-1], windows, part, read) for part in together], axis=1)
         scores = _merge(values, owners, [max(1, len(window) - 1) for window in windows], len(texts))
         place = {one: index for index, one in enumerate(told)}
         return label_means(scores, [[place[one] for one in its] for its in labels])
@@ -127,17 +126,6 @@ class Continuations:
                 "Shorten the demonstrations, the label's hint or the field's question, or choose a model that reads "
                 "more at once.",
             )
-
-
-def _parts(filled: Sequence[Filled], most: int) -> list[slice]:
-    """Slices of at most ``most`` tokens."""
-    cuts, total = [0], 0
-    for place, (given, words) in enumerate(filled):
-        if total and total + len(given) + len(words) > most:
-            cuts.append(place)
-            total = 0
-        total += len(given) + len(words)
-    return [slice(start, end) for start, end in zip(cuts, [*cuts[1:], len(filled)], strict=True)]
 
 
 def _merge(values: Vectors, owners: Sequence[int], weights: Sequence[int], n_texts: int) -> Vectors:

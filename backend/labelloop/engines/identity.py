@@ -12,6 +12,8 @@ from labelloop.errors import ModelError
 from labelloop.settings import Beside, Serving, Settings
 
 STARTER = "starter"
+UNNAMED = "default"
+"""A remote model that the settings do not name: the first that its server lists."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SMALL = 1 << 20
 _SAMPLES = 16

