@@ -19,6 +19,7 @@ from labelloop.errors import (
     StoreDownError,
     TooLargeError,
 )
+from labelloop.learning import intake
 from labelloop.learning.events import identify, reduce_event, same_project
 from labelloop.learning.spool import Spool
 from labelloop.learning.store import Connection, Store, Version
@@ -183,7 +184,8 @@ class Backend:
         return texts, reasons or "No control of this project can be filled."
 
     def event(self, connection: Connection, body: Json) -> tuple[str, bool]:
-        """Stores a webhook, then starts what follows from it. Returns its action, and whether it was new.
+        """Stores a webhook with the labels that it brings, then starts what follows from it. Returns its action, and
+        whether it was new.
 
         Raises:
             RequestError: it has no action, or belongs to another project.
@@ -192,7 +194,9 @@ class Backend:
         action, project, event = reduce_event(body)
         if connection.project_id is not None and project is not None and project[0] != connection.project_id:
             raise RequestError("This event belongs to another project than this address.")
-        new = self.store.add_event(connection.id, action, event)
+        new, waits = intake.receive(self.store, connection.id, action, event)
+        if waits:
+            threading.Thread(target=self._catch_up_quietly, args=(connection.id,), daemon=True).start()
         EVENTS.labels(action if new else "known").inc()
         try:
             if new and action == "PROJECT_UPDATED" and event.get("label_config"):
@@ -223,6 +227,13 @@ class Backend:
     def _deliver(self, key: str | None, body: Json) -> tuple[str, str]:
         action, new = self.event(self.connection(key, None if key else identify(body.get("project"))), body)
         return action, "stored" if new else "known"
+
+    def _catch_up_quietly(self, connection_id: int) -> None:
+        """Applies what is pending. Where the store is down meanwhile, whoever reads the labels next does it."""
+        try:
+            intake.catch_up(self.store, connection_id)
+        except StoreDownError as error:
+            log.warning("connection %d: its events are applied later: %s", connection_id, error)
 
     def _push_quietly(self, connection: Connection) -> None:
         """Asks for a push. What it needs may be down, and nothing is lost then: the next push finds the same tasks."""

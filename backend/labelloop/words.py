@@ -1,4 +1,5 @@
-"""The words of the design as types: Label, Source, Field, Span, Answer, FieldPlan, Bundle. Imports nothing of ours."""
+"""The words of the design as types: Label, Source, Field, Span, Answer, Example, FieldPlan, Bundle. Imports nothing of
+ours."""
 
 from __future__ import annotations
 
@@ -236,6 +237,29 @@ class Answer(Word):
     remarks: tuple[Remark, ...] = ()
     texts: tuple[str, ...] = ()
     order: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+How = Literal["accepted", "edited", "rejected", "by_hand", "skipped"]
+"""How an annotation came to be: the prediction that was shown left as it was; some of it kept or changed; none of it
+kept; made where none was shown; or no label at all, because the task was skipped."""
+
+
+class Example(Word):
+    """An item with an accepted human answer for one field.
+
+    ``item``: the task's id in Label Studio, negative where it came from a file. ``data``: the item's. ``answer``: the
+    one that counts, where several people answered. ``how``: how it came to be. ``share``: of the people who answered,
+    how many gave this answer, in (0, 1]. ``ground_truth``: whether it is marked as such. ``epoch``: the memory epoch
+    in which the item's labels changed last.
+    """
+
+    item: int
+    data: dict[str, Any]
+    answer: Answer
+    how: How
+    share: float = 1.0
+    ground_truth: bool = False
+    epoch: int = 0
 
 
 class Second(Word):

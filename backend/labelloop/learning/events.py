@@ -21,7 +21,7 @@ def reduce_event(body: Mapping[str, Any]) -> tuple[str, tuple[int, int] | None, 
     """(action, (project id, created_at in Unix seconds), what is stored) of a webhook's body.
 
     ``annotations``: the annotations, whichever of the two keys and forms they came under. ``tasks``: id and, beside an
-    annotation, the data. ``label_config``: of PROJECT_UPDATED.
+    annotation, the data with its time. ``label_config``: of PROJECT_UPDATED.
 
     Raises:
         RequestError: there is no action.
@@ -34,7 +34,7 @@ def reduce_event(body: Mapping[str, Any]) -> tuple[str, tuple[int, int] | None, 
     annotations = _listed(body, "annotation") + _listed(body, "annotations")
     if annotations:
         kept["annotations"] = [{name: one[name] for name in _ANNOTATION if name in one} for one in annotations]
-    names = ("id", "data") if annotations else ("id",)
+    names = ("id", "data", "updated_at") if annotations else ("id",)
     tasks = _listed(body, "task") + _listed(body, "tasks")
     if tasks:
         kept["tasks"] = [{name: one[name] for name in names if name in one} for one in tasks]

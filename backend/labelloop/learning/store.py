@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 from sqlalchemy.orm import Session, sessionmaker
 
 from labelloop.errors import KeyRefusedError, RequestError, SettingsError, StoreDownError
-from labelloop.learning.tables import ConnectionRow, EventRow, VersionRow, now
+from labelloop.learning.tables import AnnotationRow, ConnectionRow, EventRow, ItemRow, VersionRow, now
 from labelloop.words import Bundle
 
 
@@ -108,7 +108,8 @@ class Store:
         return self._url.drivername.startswith("sqlite")
 
     @contextmanager
-    def _session(self) -> Iterator[Session]:
+    def session(self) -> Iterator[Session]:
+        """One transaction: committed at the end of the block, undone where it raises."""
         try:
             with self._sessions() as session, session.begin():
                 yield session
@@ -136,7 +137,7 @@ class Store:
 
     def ping(self) -> None:
         """Raises StoreDownError unless a query succeeds."""
-        with self._session() as session:
+        with self.session() as session:
             session.execute(text("SELECT 1"))
 
     def close(self) -> None:
@@ -153,7 +154,7 @@ class Store:
     ) -> tuple[Connection, str]:
         """Adds a connection; returns it with its key, in clear only here."""
         key = secrets.token_urlsafe(32)
-        with self._session() as session:
+        with self.session() as session:
             row = ConnectionRow(
                 key_hash=hash_key(key),
                 server_url=server_url.rstrip("/"),
@@ -168,13 +169,13 @@ class Store:
             return _connection(row), key
 
     def connection_of_key(self, key: str) -> Connection | None:
-        with self._session() as session:
+        with self.session() as session:
             row = session.scalar(select(ConnectionRow).where(ConnectionRow.key_hash == hash_key(key)))
             return _connection(row) if row else None
 
     def connection_of_project(self, project_id: int, created_at: int) -> Connection | None:
         """The newest connection of a project, for servers that run without keys."""
-        with self._session() as session:
+        with self.session() as session:
             row = session.scalar(
                 select(ConnectionRow)
                 .where(ConnectionRow.project_id == project_id, ConnectionRow.created_at == created_at)
@@ -189,7 +190,7 @@ class Store:
         Raises:
             KeyRefusedError: the key belongs to another project already.
         """
-        with self._session() as session:
+        with self.session() as session:
             row = session.get(ConnectionRow, connection_id, with_for_update=not self._sqlite)
             if row is None:
                 raise KeyRefusedError("This key has been removed.", "Make a new one with `labelloop key`.")
@@ -203,7 +204,7 @@ class Store:
             return _connection(row)
 
     def connection(self, connection_id: int) -> Connection:
-        with self._session() as session:
+        with self.session() as session:
             row = session.get(ConnectionRow, connection_id)
             if row is None:
                 raise RequestError(f"There is no connection {connection_id}.", "`labelloop status` lists them.")
@@ -211,7 +212,7 @@ class Store:
 
     def connections(self) -> list[Connection]:
         """Every connection that a project is bound to, oldest first."""
-        with self._session() as session:
+        with self.session() as session:
             rows = session.scalars(
                 select(ConnectionRow).where(ConnectionRow.project_id.is_not(None)).order_by(ConnectionRow.id)
             )
@@ -238,7 +239,7 @@ class Store:
 
     def update_connection(self, connection_id: int, **columns: Any) -> Connection:
         """Sets columns of ConnectionRow by name."""
-        with self._session() as session:
+        with self.session() as session:
             row = session.get(ConnectionRow, connection_id)
             if row is None:
                 raise RequestError(f"There is no connection {connection_id}.")
@@ -249,9 +250,9 @@ class Store:
             return _connection(row)
 
     def remove_connection(self, connection_id: int) -> None:
-        """Forgets a connection with its key, versions and webhooks: one that Label Studio refused to finish."""
-        with self._session() as session:
-            for table in (EventRow, VersionRow):
+        """Forgets a connection with its key, versions, webhooks and labels: one that Label Studio refused to finish."""
+        with self.session() as session:
+            for table in (AnnotationRow, ItemRow, EventRow, VersionRow):
                 session.execute(delete(table).where(table.connection_id == connection_id))
             session.execute(delete(ConnectionRow).where(ConnectionRow.id == connection_id))
 
@@ -265,7 +266,7 @@ class Store:
             return self._serve(connection_id, bundle, skipped)
 
     def _serve(self, connection_id: int, bundle: Bundle, skipped: Mapping[str, str]) -> Version:
-        with self._session() as session:
+        with self.session() as session:
             connection = session.get(ConnectionRow, connection_id)
             if connection is None:
                 raise RequestError(f"There is no connection {connection_id}.")
@@ -293,7 +294,7 @@ class Store:
 
     def champion(self, connection_id: int) -> Version | None:
         """The version that serves, None before the first /setup."""
-        with self._session() as session:
+        with self.session() as session:
             row = session.scalar(
                 select(VersionRow)
                 .join(ConnectionRow, ConnectionRow.champion_id == VersionRow.id)
@@ -303,33 +304,52 @@ class Store:
 
     def versions(self, connection_id: int) -> list[Version]:
         """All versions of a connection, oldest first."""
-        with self._session() as session:
+        with self.session() as session:
             rows = session.scalars(
                 select(VersionRow).where(VersionRow.connection_id == connection_id).order_by(VersionRow.number)
             )
             return [_version(row) for row in rows]
 
+    def memory_epoch(self, connection_id: int) -> int:
+        """How often the labels of a connection have changed; 0 where there are none yet."""
+        with self.session() as session:
+            found = session.scalar(select(ConnectionRow.memory_epoch).where(ConnectionRow.id == connection_id))
+            return found or 0
+
     # Webhooks
 
-    def add_event(self, connection_id: int, action: str, body: Mapping[str, Any]) -> bool:
-        """Stores one webhook; it is on disk when this returns. False: the same event was stored before."""
+    def add_event(
+        self,
+        connection_id: int,
+        action: str,
+        body: Mapping[str, Any],
+        then: Callable[[Session], None] | None = None,
+    ) -> bool:
+        """Stores one webhook; it is on disk when this returns. False: the same event was stored before.
+
+        ``then``: applies it, in the same transaction; without, it is pending.
+        """
         canonical = f"{action}:{_canonical(body)}"
         row = EventRow(
             connection_id=connection_id,
             action=action,
             fingerprint=hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest(),
             body=dict(body),
+            pending=then is None,
         )
         try:
-            with self._session() as session:
+            with self.session() as session:
                 session.add(row)
+                session.flush()
+                if then is not None:
+                    then(session)
         except IntegrityError:
             return False
         return True
 
     def events(self, connection_id: int, after_id: int = 0, limit: int = 1000) -> list[tuple[int, str, dict[str, Any]]]:
         """(id, action, body) of the webhooks of a connection, in order of arrival."""
-        with self._session() as session:
+        with self.session() as session:
             rows = session.scalars(
                 select(EventRow)
                 .where(EventRow.connection_id == connection_id, EventRow.id > after_id)

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     DateTime,
     ForeignKey,
     Index,
@@ -39,13 +40,14 @@ def now() -> datetime:
 
 
 class Base(DeclarativeBase):
-    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON}
+    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, list[Any]: JSON}
 
 
 class ConnectionRow(Base):
     """One Label Studio project on one server. ``project_id`` is null until a key is used for the first time.
 
-    ``directions``: what its owner says single fields are for, by field name (``settings.Direction``)."""
+    ``directions``: what its owner says single fields are for, by field name (``settings.Direction``).
+    ``memory_epoch``: rises with each change of the labels. ``sync_state``: how far ``learning.sync`` is."""
 
     __tablename__ = "connections"
 
@@ -60,6 +62,8 @@ class ConnectionRow(Base):
     label_config: Mapped[str] = mapped_column(Text, default="")
     directions: Mapped[dict[str, Any]] = mapped_column(default=dict)
     champion_id: Mapped[int | None]
+    memory_epoch: Mapped[int] = mapped_column(BigInteger, default=0)
+    sync_state: Mapped[dict[str, Any]] = mapped_column(default=dict)
     bound_at: Mapped[datetime | None]
     added_at: Mapped[datetime] = mapped_column(default=now)
 
@@ -84,7 +88,9 @@ class VersionRow(Base):
 
 
 class EventRow(Base):
-    """One webhook, reduced to what learning needs. ``fingerprint`` tells a repeated delivery apart from a new event."""
+    """One webhook, reduced to what learning needs. ``fingerprint`` tells a repeated delivery apart from a new event.
+
+    ``pending``: it has not been applied to the labels yet (``learning.intake``)."""
 
     __tablename__ = "events"
 
@@ -94,5 +100,59 @@ class EventRow(Base):
     fingerprint: Mapped[str] = mapped_column(String(64))
     body: Mapped[dict[str, Any]]
     received_at: Mapped[datetime] = mapped_column(default=now)
+    pending: Mapped[bool] = mapped_column(Boolean, default=True)
 
-    __table_args__ = (UniqueConstraint("connection_id", "fingerprint"), Index("ix_events_received", "received_at"))
+    __table_args__ = (
+        UniqueConstraint("connection_id", "fingerprint"),
+        Index("ix_events_received", "received_at"),
+        Index("ix_events_pending", "connection_id", "pending"),
+    )
+
+
+class ItemRow(Base):
+    """A task that somebody has annotated. ``item_id``: the task's id, negative where it came from a file.
+
+    ``updated_at``: Label Studio's. ``deleted``: a tombstone, whose data is gone and whose late labels are none.
+    ``data_hash``: equal for equal data. ``epoch``: the memory epoch of its last change.
+    """
+
+    __tablename__ = "items"
+
+    connection_id: Mapped[int] = mapped_column(ForeignKey("connections.id", ondelete="CASCADE"), primary_key=True)
+    item_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    updated_at: Mapped[datetime]
+    deleted: Mapped[bool] = mapped_column(Boolean, default=False)
+    data: Mapped[dict[str, Any]]
+    data_hash: Mapped[str] = mapped_column(String(64))
+    epoch: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (Index("ix_items_hash", "connection_id", "data_hash"),)
+
+
+class AnnotationRow(Base):
+    """What one person said of one item: an annotation of Label Studio's, or one read from a file (negative id).
+
+    ``item_id``: null in the tombstone of an annotation that was never seen. ``who``: the id of whoever completed it.
+    ``was_cancelled``: the task was skipped; ``result`` holds the prediction then, and is no label. ``how``: of
+    ``words.How``. ``deleted``: a tombstone, without result. ``epoch``: the memory epoch of its last change.
+    """
+
+    __tablename__ = "annotations"
+
+    connection_id: Mapped[int] = mapped_column(ForeignKey("connections.id", ondelete="CASCADE"), primary_key=True)
+    annotation_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    item_id: Mapped[int | None] = mapped_column(BigInteger)
+    updated_at: Mapped[datetime]
+    deleted: Mapped[bool] = mapped_column(Boolean, default=False)
+    who: Mapped[int | None] = mapped_column(BigInteger)
+    ground_truth: Mapped[bool] = mapped_column(Boolean, default=False)
+    was_cancelled: Mapped[bool] = mapped_column(Boolean, default=False)
+    how: Mapped[str] = mapped_column(String(10))
+    parent_prediction: Mapped[int | None] = mapped_column(BigInteger)
+    result: Mapped[list[Any]]
+    epoch: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (
+        Index("ix_annotations_item", "connection_id", "item_id"),
+        Index("ix_annotations_epoch", "connection_id", "epoch"),
+    )
