@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 50  # annotations and tasks of one event that are applied before it is answered
+AT_ONCE = 100  # annotations and tasks of one event that are applied before it is answered
 _MOST = 2**63
 _FAULTS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 
