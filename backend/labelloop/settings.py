@@ -37,6 +37,7 @@ KindName = Literal[
     "classification", "entities", "relations", "extraction", "comparison", "ranking", "remarks",
     "question_answering", "translation", "summarisation", "dialogue", "generation",
 ]  # fmt: skip
+Several = Literal["majority", "latest"]
 _OWN_STARTER = frozenset({"auto", "encoder", "causal", "remote"})  # they need no model of their own
 
 
@@ -177,6 +178,12 @@ class Settings(BaseSettings):
     cache_ttl_s: int = Field(7 * 86400, ge=60, description="how long an answer stays in the cache, seconds")
     prior_sample: int = Field(200, ge=0, description="random tasks of a project that calibration may read")
     push_chunk: int = Field(250, ge=1, le=5000, description="tasks that one push job reads, scores and imports")
+    several: Several = Field(
+        "majority", description='whose answer counts where several people label a task: "majority" or "latest"'
+    )
+    sync_s: int = Field(
+        300, ge=0, description="how often Label Studio is asked for labels that no webhook brought, seconds; 0: never"
+    )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
     @field_validator("log_level")

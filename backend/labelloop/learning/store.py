@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as default
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, delete, event, func, select, text
 from sqlalchemy.engine import make_url
@@ -19,7 +20,11 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from labelloop.errors import KeyRefusedError, RequestError, SettingsError, StoreDownError
 from labelloop.learning.tables import AnnotationRow, ConnectionRow, EventRow, ItemRow, VersionRow, now
-from labelloop.words import Bundle
+from labelloop.settings import Several
+from labelloop.words import Bundle, Field
+
+if TYPE_CHECKING:
+    from labelloop.learning.examples import Counts, Examples
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Connection:
     token: str
     backend_id: int | None
     label_config: str
-    directions: dict[str, Any] = field(default_factory=dict)
+    directions: dict[str, Any] = default(default_factory=dict)
 
     def __repr__(self) -> str:  # a token must not reach a log by way of a traceback
         return f"Connection(id={self.id}, server_url={self.server_url!r}, project_id={self.project_id})"
@@ -315,6 +320,41 @@ class Store:
         with self.session() as session:
             found = session.scalar(select(ConnectionRow.memory_epoch).where(ConnectionRow.id == connection_id))
             return found or 0
+
+    def examples(
+        self,
+        connection_id: int,
+        field: Field,
+        fields: Sequence[Field],
+        *,
+        after_epoch: int = 0,
+        several: Several = "majority",
+    ) -> Examples:
+        """The items with an accepted human answer for ``field``, after all webhooks that have arrived.
+
+        Args:
+            fields: all of the config: relations and conditions reach from one to another.
+            after_epoch: only items whose labels or data changed after this memory epoch, and which of them have no
+                answer any more; 0 for all.
+            several: whose answer counts (``Settings.several``); ground truth goes before both.
+        """
+        from labelloop.learning import intake
+        from labelloop.learning.examples import examples
+
+        intake.catch_up(self, connection_id)
+        with self.session() as session:
+            return examples(session, connection_id, field, fields, after_epoch, several)
+
+    def count_labels(self, connection_id: int, fields: Sequence[Field] | None = None) -> Counts:
+        """The labels in figures; by field, too, where ``fields`` are given: that reads all of them."""
+        from labelloop.learning import intake
+        from labelloop.learning.examples import count, count_annotations
+
+        intake.catch_up(self, connection_id)
+        with self.session() as session:
+            if fields is None:
+                return count_annotations(session, connection_id)
+            return count(session, connection_id, fields)
 
     # Webhooks
 
