@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import select
@@ -25,13 +27,15 @@ def choice(label: str, **more: Any) -> Json:
 
 @dataclass
 class Labelling:
-    """One project. ``events``: the webhooks so far, as (action, reduced body)."""
+    """One project, numbered 3 and made in second 4. ``events``: the webhooks so far, as (action, reduced body)."""
 
     tasks: dict[int, Json] = field(default_factory=dict)
     annotations: dict[int, Json] = field(default_factory=dict)
     events: list[tuple[str, Json]] = field(default_factory=list)
     clock: int = 0
     numbers: int = 0
+    pages: int = 0
+    predictions: dict[int, list[Json]] = field(default_factory=dict)
 
     def now(self) -> str:
         self.clock += 1
@@ -73,6 +77,45 @@ class Labelling:
         self.annotations = {number: one for number, one in self.annotations.items() if one["task"] != task}
         self.tell("TASKS_DELETED", tasks=[{"id": task}])
 
+    # What the API answers: the methods of ``StudioClient`` that reading back uses
+
+    def project(self, _project: Any) -> Any:
+        return SimpleNamespace(id=3, created_at=4)
+
+    def last_change(self, _project: int) -> datetime | None:
+        times = [datetime.fromisoformat(task["updated_at"]) for task in self.tasks.values()]
+        return max(times, default=None)
+
+    def _whole(self, task: Json) -> Json:
+        its = [{**one} for _, one in sorted(self.annotations.items()) if one["task"] == task["id"]]
+        return copy.deepcopy({**task, "annotations": its, "predictions": self.predictions.get(task["id"], [])})
+
+    def _matching(self, filters: Sequence[Json]) -> list[Json]:
+        found = [self._whole(task) for _, task in sorted(self.tasks.items())]
+        for item in filters:
+            column, value = item["filter"].removeprefix("filter:tasks:"), item["value"]
+            if column == "updated_at":
+                since = datetime.fromisoformat(value)
+                found = [task for task in found if datetime.fromisoformat(task["updated_at"]) > since]
+            else:
+                skips = {"total_annotations": False, "cancelled_annotations": True}[column]
+                found = [task for task in found if any(one["was_cancelled"] == skips for one in task["annotations"])]
+        return found
+
+    def totals(self, _project: int, filters: Sequence[Json]) -> tuple[int, int]:
+        found = self._matching(filters)
+        labels = [one for task in found for one in task["annotations"] if not one["was_cancelled"]]
+        return len(found), len(labels)
+
+    def tasks_by_ids(self, _project: int, ids: Sequence[int]) -> list[Json]:
+        return [self._whole(self.tasks[number]) for number in ids if number in self.tasks]
+
+    def read(self, _project: int, size: int, filters: Sequence[Json] = (), *, after: int = 0) -> Iterator[list[Json]]:
+        """As ``StudioClient.tasks``, of which only the first page is asked for."""
+        self.pages += 1
+        found = [task for task in self._matching(filters) if task["id"] > after]
+        yield found[:size]
+
     @property
     def state(self) -> dict[int, tuple[Any, ...]]:
         """What a store that knows everything holds, by annotation id."""
@@ -95,3 +138,14 @@ def state(store: Store, connection_id: int) -> dict[int, tuple[Any, ...]]:
                                 data.get(row.item_id or 0))
             for row in rows
         }  # fmt: skip
+
+
+class Api:
+    """The project as reading back sees it: a StudioClient."""
+
+    def __init__(self, labelling: Labelling) -> None:
+        self._labelling = labelling
+        self.tasks = labelling.read
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._labelling, name)

@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
@@ -136,21 +136,38 @@ class StudioClient:
     # Tasks
 
     def tasks(
-        self, project_id: int, page_size: int = 100, filters: Sequence[Json] = (), *, full: bool = True
+        self,
+        project_id: int,
+        page_size: int = 100,
+        filters: Sequence[Json] = (),
+        *,
+        full: bool = True,
+        after: int = 0,
     ) -> Iterator[list[Json]]:
         """Pages of tasks in the order of their ids; tasks that come or go meanwhile shift nothing.
 
         ``filters``: the Data Manager's, all of which must hold. ``full``: with annotations, drafts and predictions.
+        ``after``: only tasks with a greater id.
         """
-        last = 0
+        last = after
         while True:
-            after = _filter("id", "greater", last, "Number")
-            answer = self._page(project_id, page_size, [*filters, after], full=full)
+            beyond = _filter("id", "greater", last, "Number")
+            answer = self._page(project_id, page_size, [*filters, beyond], full=full)
             if answer["tasks"]:
                 yield answer["tasks"]
                 last = answer["tasks"][-1]["id"]
             if len(answer["tasks"]) < page_size:
                 return
+
+    def totals(self, project_id: int, filters: Sequence[Json]) -> tuple[int, int]:
+        """(tasks, annotations that are no skips) of all tasks for which the filters hold."""
+        answer = self._page(project_id, 1, filters, full=False)
+        return int(answer["total"]), int(answer["total_annotations"])
+
+    def last_change(self, project_id: int) -> datetime | None:
+        """When a task of the project was changed last, by the server's clock; None where it has no tasks."""
+        tasks = self._page(project_id, 1, full=False, order="-tasks:updated_at")["tasks"]
+        return datetime.fromisoformat(tasks[0]["updated_at"]) if tasks else None
 
     def _page(
         self,
@@ -160,9 +177,9 @@ class StudioClient:
         *,
         full: bool = True,
         ids: Sequence[int] = (),
-        newest_first: bool = False,
+        order: str = "tasks:id",
     ) -> Json:
-        query: Json = {"ordering": ["-tasks:id" if newest_first else "tasks:id"]}
+        query: Json = {"ordering": [order]}
         if filters:
             query["filters"] = {"conjunction": "and", "items": list(filters)}
         if ids:
@@ -199,7 +216,7 @@ class StudioClient:
         first = self._page(project_id, 1, full=False)
         if not first["tasks"] or count <= 0:
             return []
-        newest = self._page(project_id, 1, full=False, newest_first=True)
+        newest = self._page(project_id, 1, full=False, order="-tasks:id")
         low, high, total = first["tasks"][0]["id"], newest["tasks"][0]["id"], int(first["total"])
         span = high - low + 1
         if total <= max(_READ_ALL, 2 * count) or total < span / 20:
@@ -346,3 +363,14 @@ def _project(body: Json) -> Project:
 
 def _filter(column: str, operator: str, value: Any, kind: str) -> Json:
     return {"filter": f"filter:tasks:{column}", "operator": operator, "value": value, "type": kind}
+
+
+LABELLED = _filter("total_annotations", "greater", 0, "Number")
+"""Filter: tasks with an annotation that is no skip."""
+SKIPPED = _filter("cancelled_annotations", "greater", 0, "Number")
+"""Filter: tasks that somebody has skipped."""
+
+
+def changed_since(moment: datetime) -> Json:
+    """Filter: tasks changed after it, by themselves or by their annotations and predictions."""
+    return _filter("updated_at", "greater", moment.astimezone(UTC).isoformat().replace("+00:00", "Z"), "Datetime")
