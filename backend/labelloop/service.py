@@ -24,8 +24,9 @@ from labelloop.learning.events import identify, reduce_event, same_project
 from labelloop.learning.spool import Spool
 from labelloop.learning.store import Connection, Store, Version
 from labelloop.learning.versions import direct, version_for
-from labelloop.scoring import push
+from labelloop.scoring import freshen, push
 from labelloop.scoring.queues import Scoring
+from labelloop.scoring.wire import Epoch, redis_errors
 from labelloop.settings import Settings
 from labelloop.studio.context import given_spans, selected_texts
 from labelloop.studio.documents import Documents
@@ -165,6 +166,7 @@ class Backend:
                 list(rendered.values()),
                 "interactive" if single else "predict",
                 wait if may_wait else 0.0,
+                Epoch(version.connection_id, self.store.memory_epoch(version.connection_id)),
             )
         finally:
             if may_wait:
@@ -203,6 +205,8 @@ class Backend:
                 self.setup(connection, event["label_config"])
             elif new and action == "TASKS_CREATED":
                 self._push_quietly(connection)
+            elif new and action.startswith("ANNOTATION"):
+                self._freshen_quietly(connection)
         except (ConfigError, SettingsError) as error:
             log.warning("connection %d: the changed label config cannot be served: %s", connection.id, error)
         return action, new
@@ -234,6 +238,16 @@ class Backend:
             intake.catch_up(self.store, connection_id)
         except StoreDownError as error:
             log.warning("connection %d: its events are applied later: %s", connection_id, error)
+
+    def _freshen_quietly(self, connection: Connection) -> None:
+        """Has what annotators see next scored anew. Where Redis is down nothing is lost: the next label does it."""
+        if not (connection.server_url and push.token_of(connection, self.settings)):
+            return
+        try:
+            with redis_errors():
+                freshen.want(self.scoring.redis, connection.id)
+        except LabelLoopError as error:
+            log.warning("connection %d: the next tasks are not made fresh: %s", connection.id, error)
 
     def _push_quietly(self, connection: Connection) -> None:
         """Asks for a push. What it needs may be down, and nothing is lost then: the next push finds the same tasks."""

@@ -178,6 +178,9 @@ class Settings(BaseSettings):
     cache_ttl_s: int = Field(7 * 86400, ge=60, description="how long an answer stays in the cache, seconds")
     prior_sample: int = Field(200, ge=0, description="random tasks of a project that calibration may read")
     push_chunk: int = Field(250, ge=1, le=5000, description="tasks that one push job reads, scores and imports")
+    freshen: int = Field(
+        50, ge=0, le=500, description="tasks, of those that annotators see next, that are scored anew after a label"
+    )
     several: Several = Field(
         "majority", description='whose answer counts where several people label a task: "majority" or "latest"'
     )

@@ -313,6 +313,11 @@ class Bundle(Word):
         return tuple(plan.field for plan in self.plans)
 
     @property
+    def remembering(self) -> frozenset[str]:
+        """Names of the fields whose answers follow the labels that people gave, without training."""
+        return frozenset(one.name for one in self.fields if not (one.dynamic or one.structured))
+
+    @property
     def digest(self) -> str:
         """64 hex characters; equal bundles have equal digests in every process, and in later releases."""
         content = self.model_dump(mode="json")

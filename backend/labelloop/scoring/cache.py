@@ -7,17 +7,20 @@ from collections.abc import Mapping, Sequence
 from redis.client import Pipeline
 
 from labelloop.scoring import wire
-from labelloop.scoring.wire import RedisBytes
-from labelloop.words import Answer
+from labelloop.scoring.wire import ZERO_SHOT, Epoch, RedisBytes
+from labelloop.words import Answer, Bundle
 
 
-def key(digest: str, epoch: int, field: str, text: str) -> str:
-    """Where the answer for ``text`` lies. An engine, prompt, adapter or calibration that changes changes the digest."""
-    return f"labelloop:answer:{digest[:32]}:{epoch}:{field}:{wire.text_hash(text)}"
+def keys(bundle: Bundle, digest: str, epoch: Epoch, rendered: Mapping[str, str]) -> list[str]:
+    """Where the answers for an item's texts lie, in their order. An engine, prompt, adapter or calibration that changes
+    changes the digest; a new label changes the epoch, and with it the keys of fields that remember."""
+    return [key(digest, epoch if name in bundle.remembering else ZERO_SHOT, name, text) for name, text in rendered.items()]
 
 
-def keys(digest: str, epoch: int, rendered: Mapping[str, str]) -> list[str]:
-    return [key(digest, epoch, field, text) for field, text in rendered.items()]
+def key(digest: str, epoch: Epoch, field: str, text: str) -> str:
+    """As ``keys``, of one field that remembers, or with ZERO_SHOT of any."""
+    labels = f"{epoch.connection}.{epoch.number}" if epoch.number else "0"
+    return f"labelloop:answer:{digest[:32]}:{labels}:{field}:{wire.text_hash(text)}"
 
 
 def get(redis: RedisBytes, names: Sequence[str]) -> list[Answer | None]:

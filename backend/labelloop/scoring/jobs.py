@@ -14,7 +14,9 @@ from labelloop import tasks
 from labelloop.errors import LabelLoopError, ModelError, SettingsError
 from labelloop.scoring import cache, tickets, wire
 from labelloop.scoring.pace import Pace, cost
+from labelloop.scoring.wire import ZERO_SHOT, Epoch
 from labelloop.scoring.workplace import Item, Workplace, here
+from labelloop.tasks.chances import Recollections
 from labelloop.words import Answer, Bundle
 
 log = logging.getLogger(__name__)
@@ -59,29 +61,35 @@ def _score(place: Workplace, lane: str, digest: str, stream: str, items: list[It
         _refuse(place, digest, stream, items, "The version's definition was lost with Redis; ask again.")
         return
     if lane != "interactive":  # there, whoever asks has looked a moment ago
-        items = _answer_known(place, digest, stream, items)
-    groups: dict[tuple[int, tuple[tuple[str, str], ...]], list[Item]] = {}
+        items = _answer_known(place, bundle, digest, stream, items)
+    for epoch, its in _by_connection(items):
+        groups: dict[tuple[tuple[str, str], ...], list[Item]] = {}
+        for item in its:
+            groups.setdefault(tuple(item.texts.items()), []).append(item)
+        todo = sorted(groups.values(), key=lambda group: cost(group[0].texts))
+
+        def write(start: int, answers: list[list[Answer]], todo: list[list[Item]] = todo) -> None:
+            _write_groups(place, bundle, digest, stream, todo[start : start + len(answers)], answers)
+
+        score_in_batches(place, bundle, digest, [group[0].texts for group in todo], lane, write, epoch)
+
+
+def _by_connection(items: Sequence[Item]) -> list[tuple[Epoch, list[Item]]]:
+    """The items whose labels are of one connection together, with the latest epoch that one of them asks for."""
+    found: dict[int, list[Item]] = {}
     for item in items:
-        groups.setdefault((item.epoch, tuple(item.texts.items())), []).append(item)
-    todo = sorted(groups.values(), key=lambda group: cost(group[0].texts))
-    score_in_batches(
-        place,
-        bundle,
-        digest,
-        [group[0].texts for group in todo],
-        lane,
-        lambda start, answers: _write_groups(place, digest, stream, todo[start : start + len(answers)], answers),
-    )
+        found.setdefault(item.epoch.connection if item.epoch.number else 0, []).append(item)
+    return [(max(item.epoch for item in its), its) for its in found.values()]
 
 
-def _answer_known(place: Workplace, digest: str, stream: str, items: list[Item]) -> list[Item]:
+def _answer_known(place: Workplace, bundle: Bundle, digest: str, stream: str, items: list[Item]) -> list[Item]:
     """Answers from the cache what it has by now; returns the others."""
-    names = [cache.keys(digest, item.epoch, item.texts) for item in items]
+    names = [cache.keys(bundle, digest, item.epoch, item.texts) for item in items]
     known = iter(cache.get(place.redis, [name for some in names for name in some]))
     found = [[answer for _ in some if (answer := next(known))] for some in names]
     complete = {index: some for index, some in enumerate(found) if len(some) == len(names[index])}
     if complete:
-        _write(place, digest, stream, [items[index] for index in complete], list(complete.values()), keep=False)
+        _write(place, None, digest, stream, [items[index] for index in complete], list(complete.values()))
     return [item for index, item in enumerate(items) if index not in complete]
 
 
@@ -92,12 +100,14 @@ def score_in_batches(
     texts: Sequence[Mapping[str, str]],
     lane: str,
     write: Callable[[int, list[list[Answer]]], None],
+    epoch: Epoch = ZERO_SHOT,
 ) -> int:
     """Scores ``texts``, which are sorted by length, in micro-batches; more urgent lanes are served in between.
 
     ``write(start, answers)`` is called after each micro-batch. Returns how many were scored: fewer than all when the
     worker has to stop.
     """
+    memories = place.memories(bundle, digest, epoch) if texts else {}
     pace = _pace(place)
     pace.expect(digest, tasks.readings(bundle))
     least = tasks.at_once(bundle, place.settings)
@@ -108,7 +118,7 @@ def score_in_batches(
             serve_urgent(place, lane)
         count = min(max(pace.take(digest, costs[start:]), least), len(texts) - start)
         began = time.perf_counter()
-        answers = answer(bundle, texts[start : start + count], place)
+        answers = answer(bundle, texts[start : start + count], place, memories)
         pace.record(digest, sum(costs[start : start + count]), (time.perf_counter() - began) * 1000)
         write(start, answers)
         start += count
@@ -125,16 +135,21 @@ def _go_on() -> None:
 
 
 def serve_urgent(place: Workplace, lane: str) -> None:
-    """Drains the more urgent lanes now, inside the job that is running; their tickets then find nothing to do."""
+    """Drains the more urgent lanes now, inside the job that is running; their tickets then find nothing to do. What an
+    annotator sees next is made fresh during a push, too."""
     urgent = tuple(one for one in wire.SCORING_LANES if wire.LANES.index(one) < wire.LANES.index(lane))
     for other, digest in tickets.waiting(place.redis, urgent):
         drain(other, digest)
+    if lane == "push":
+        freshen()
 
 
-def answer(bundle: Bundle, texts: Sequence[Mapping[str, str]], place: Workplace) -> list[list[Answer]]:
+def answer(
+    bundle: Bundle, texts: Sequence[Mapping[str, str]], place: Workplace, memories: Recollections | None = None
+) -> list[list[Answer]]:
     """The answers of a micro-batch; an item that cannot be scored is answered with the reason and spoils no other."""
     try:
-        answers = tasks.answer(bundle, texts, place.settings)
+        answers = tasks.answer(bundle, texts, place.settings, memories)
         if len(answers) != len(texts):
             raise RuntimeError(f"{len(answers)} answers came for {len(texts)} items")
         return answers
@@ -149,7 +164,7 @@ def answer(bundle: Bundle, texts: Sequence[Mapping[str, str]], place: Workplace)
             reason = str(error) if isinstance(error, LabelLoopError) else f"{type(error).__name__}: {error}"
             return [_refusals(texts[0], reason)]
         log.warning("a micro-batch of %d failed (%s); its items are scored singly", len(texts), type(error).__name__)
-    return [answer(bundle, [item], place)[0] for item in texts]
+    return [answer(bundle, [item], place, memories)[0] for item in texts]
 
 
 def _refusals(texts: Mapping[str, str], reason: str) -> list[Answer]:
@@ -163,29 +178,30 @@ def failed(answers: Sequence[Answer]) -> bool:
 
 def _refuse(place: Workplace, digest: str, stream: str, items: list[Item], reason: str) -> None:
     if items:
-        _write(place, digest, stream, items, [_refusals(item.texts, reason) for item in items], keep=False)
+        _write(place, None, digest, stream, items, [_refusals(item.texts, reason) for item in items])
 
 
 def _write_groups(
-    place: Workplace, digest: str, stream: str, groups: list[list[Item]], answers: list[list[Answer]]
+    place: Workplace, bundle: Bundle, digest: str, stream: str, groups: list[list[Item]], answers: list[list[Answer]]
 ) -> None:
     items = [item for group in groups for item in group]
     spread = [found for group, found in zip(groups, answers, strict=True) for _ in group]
-    _write(place, digest, stream, items, spread, keep=True)
+    _write(place, bundle, digest, stream, items, spread)
 
 
 def _write(
-    place: Workplace, digest: str, stream: str, items: list[Item], answers: list[list[Answer]], keep: bool
+    place: Workplace, bundle: Bundle | None, digest: str, stream: str, items: list[Item], answers: list[list[Answer]]
 ) -> None:
-    """Writes answers to cache and replies and acknowledges the items, all or nothing."""
+    """Writes answers to replies, and acknowledges the items, all or nothing. ``bundle``: whose they are, where they go
+    into the cache, too."""
     pipeline = place.redis.pipeline(transaction=True)
     replies: dict[str, list[str]] = {}
     for item, found in zip(items, answers, strict=True):
         values = [one.model_dump_json() for one in found]
         replies.setdefault(item.reply, []).append(f"[{item.index},[{','.join(values)}]]")
-        if keep and not failed(found):
-            for one, value in zip(found, values, strict=True):
-                name = cache.key(digest, item.epoch, one.field, item.texts[one.field])
+        if bundle is not None and not failed(found):
+            texts = {one.field: item.texts[one.field] for one in found}
+            for name, value in zip(cache.keys(bundle, digest, item.epoch, texts), values, strict=True):
                 cache.put(pipeline, name, value, place.settings.cache_ttl_s)
     for reply, messages in replies.items():
         key = wire.REPLY.format(id=reply)
@@ -219,6 +235,13 @@ def calibrate(number: str) -> None:
     pipeline.expire(key, wire.REPLY_S)
     pipeline.delete(wire.SAMPLE.format(id=number))
     pipeline.execute()
+
+
+def freshen() -> None:
+    """Makes fresh what annotators of connections with new labels see next."""
+    from labelloop.scoring.freshen import serve  # it needs this module
+
+    serve(here())
 
 
 def push_step(connection_id: int) -> None:

@@ -10,10 +10,9 @@ from typing import Any
 
 from redis.client import Pipeline
 
-from labelloop.scoring import cache, wire
-from labelloop.scoring.jobs import failed, score_in_batches
-from labelloop.scoring.pace import cost
+from labelloop.scoring import known, wire
 from labelloop.scoring.push_job import PushJob
+from labelloop.scoring.wire import Epoch
 from labelloop.studio.documents import Documents
 from labelloop.studio.render import render_all
 from labelloop.studio.results import prediction, validate
@@ -51,7 +50,8 @@ def score_chunk(job: PushJob) -> None:
     ids = json.loads(head)
     chunk = _Chunk()
     tasks = _lacking(job, ids, chunk)
-    answers = _answers(job, tasks, chunk)
+    epoch = Epoch(job.id, job.place.store.memory_epoch(job.id))
+    answers = known.answers(job.place, job.version.bundle, epoch, tasks, "push")
     if answers is None:  # the worker has to stop; what is scored lies in the cache
         return
     _predict(job, tasks, answers, chunk)
@@ -106,36 +106,6 @@ def _rendered(job: PushJob, data: Any) -> tuple[dict[str, str], str, Documents |
     texts, problems = render_all(fields, data, fetch, job.place.settings.max_text_chars, documents)
     reasons = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
     return texts, reasons or "No control of this project can be filled.", documents
-
-
-def _answers(job: PushJob, tasks: Mapping[int, dict[str, str]], chunk: _Chunk) -> dict[int, list[Answer]] | None:
-    """The answers by task id: from the cache, else scored here, equal texts once. None: the worker has to stop."""
-    place, bundle = job.place, job.version.bundle
-    digest = bundle.digest
-    names = {task: cache.keys(digest, 0, texts) for task, texts in tasks.items()}
-    known = dict(
-        zip(
-            (name for some in names.values() for name in some),
-            cache.get(place.redis, [name for some in names.values() for name in some]),
-            strict=True,
-        )
-    )
-    missing = {tuple(tasks[task].items()) for task, some in names.items() if not all(known[name] for name in some)}
-    todo = [dict(texts) for texts in sorted(missing, key=lambda texts: (cost(dict(texts)), texts))]
-
-    def write(start: int, answers: list[list[Answer]]) -> None:
-        pipeline = place.redis.pipeline(transaction=False)
-        for texts, found in zip(todo[start:], answers, strict=False):
-            for one in found:
-                name = cache.key(digest, 0, one.field, texts[one.field])
-                known[name] = one
-                if not failed(found):
-                    cache.put(pipeline, name, one.model_dump_json(), place.settings.cache_ttl_s)
-        pipeline.execute()
-
-    if score_in_batches(place, bundle, digest, todo, "push", write) < len(todo):
-        return None
-    return {task: [answer for name in some if (answer := known[name])] for task, some in names.items()}
 
 
 def _predict(

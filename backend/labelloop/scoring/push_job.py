@@ -22,6 +22,20 @@ Answered = TypeVar("Answered")
 _LOOK_S = 0.05
 
 
+def ask(place: Workplace, call: Callable[[], Answered]) -> Answered:
+    """What ``call``, which speaks to Label Studio, returns; urgent items are answered while it waits.
+
+    They must be: Label Studio itself may ask us for predictions before it answers (a project that evaluates predictions
+    automatically does when tasks are read, and a renamed backend is called).
+    """
+    with ThreadPoolExecutor(1, "label-studio") as pool:
+        future = pool.submit(call)
+        while not futures.wait([future], timeout=_LOOK_S).done:
+            if not place.stopping.is_set():
+                serve_urgent(place, "push")
+        return future.result()
+
+
 @dataclass
 class PushJob:
     """One step of one push: what it works with, and how it speaks to Label Studio and to Redis."""
@@ -46,17 +60,8 @@ class PushJob:
         return wire.PUSH.format(connection=self.id)
 
     def ask(self, call: Callable[[], Answered]) -> Answered:
-        """What ``call``, which speaks to Label Studio, returns; urgent items are answered while it waits.
-
-        They must be: Label Studio itself may ask us for predictions before it answers (a project that evaluates
-        predictions automatically does when tasks are read, and a renamed backend is called).
-        """
-        with ThreadPoolExecutor(1, "label-studio") as pool:
-            future = pool.submit(call)
-            while not futures.wait([future], timeout=_LOOK_S).done:
-                if not self.place.stopping.is_set():
-                    serve_urgent(self.place, "push")
-            return future.result()
+        """As ``ask``."""
+        return ask(self.place, call)
 
     def change(self, fill: Callable[[Pipeline], None]) -> None:
         push.change(self.place.redis, self.id, self.progress.push_id, fill)

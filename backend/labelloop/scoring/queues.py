@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from labelloop import errors
 from labelloop.errors import LabelLoopError, NoWorkerError, QueueDownError, UnavailableError
 from labelloop.scoring import cache, tickets, wire
-from labelloop.scoring.wire import RedisBytes, redis_errors
+from labelloop.scoring.wire import ZERO_SHOT, Epoch, RedisBytes, redis_errors
 from labelloop.settings import Settings
 from labelloop.words import Answer, Bundle
 
@@ -39,11 +39,12 @@ class Scoring:
             _publish(self.redis, bundle, bundle.digest)
 
     def score(
-        self, bundle: Bundle, rendered: Sequence[Mapping[str, str]], lane: Lane, wait_s: float, epoch: int = 0
+        self, bundle: Bundle, rendered: Sequence[Mapping[str, str]], lane: Lane, wait_s: float, epoch: Epoch = ZERO_SHOT
     ) -> list[list[Answer] | None]:
         """Answers for items, from the cache where they are known.
 
-        ``rendered``: per item the text that the model reads, by field name. Returns per item one Answer per field that
+        ``rendered``: per item the text that the model reads, by field name. ``epoch``: the labels that must be known;
+        later ones may be, too. Returns per item one Answer per field that
         it names, in the bundle's order; None where the answer was not ready within ``wait_s`` seconds: the work goes
         on, and a later call finds it in the cache.
 
@@ -62,12 +63,12 @@ class Scoring:
         return [answers[item] for item in items]
 
     def _score(
-        self, bundle: Bundle, items: list[tuple[tuple[str, str], ...]], lane: Lane, deadline: float, epoch: int
+        self, bundle: Bundle, items: list[tuple[tuple[str, str], ...]], lane: Lane, deadline: float, epoch: Epoch
     ) -> list[list[Answer] | None]:
         digest = bundle.digest
         stream = wire.STREAM.format(lane=lane, digest=digest)
         pipeline = self.redis.pipeline(transaction=False)
-        names = [name for item in items for name in cache.keys(digest, epoch, dict(item))]
+        names = [name for item in items for name in cache.keys(bundle, digest, epoch, dict(item))]
         if names:
             pipeline.mget(names)
         pipeline.expire(wire.BUNDLE.format(digest=digest), wire.BUNDLE_S)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -54,7 +54,20 @@ PUSH_CHUNKS = "labelloop:push:{connection}:chunks"
 PUSH_FAILED = "labelloop:push:{connection}:failed"
 PUSH_LEASE = "labelloop:push:{connection}:lease"
 
+FRESHEN = "labelloop:freshen"
+FRESHEN_LEASE = "labelloop:freshen:{connection}:lease"
+
 RedisBytes: TypeAlias = Any  # a Redis that answers in bytes; redis-py's own types cannot say so
+
+
+class Epoch(NamedTuple):
+    """Which labels an answer knows: those of a connection, up to its memory epoch. ``number`` 0: none."""
+
+    connection: int = 0
+    number: int = 0
+
+
+ZERO_SHOT = Epoch()
 
 
 def connect(url: str) -> RedisBytes:

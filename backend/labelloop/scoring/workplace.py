@@ -15,11 +15,14 @@ from uuid import uuid4
 from redis.exceptions import ResponseError
 
 from labelloop.scoring import wire
+from labelloop.scoring.memories import Memories
+from labelloop.scoring.wire import Epoch
 from labelloop.settings import Settings
 from labelloop.words import Bundle
 
 if TYPE_CHECKING:
     from labelloop.learning.store import Store
+    from labelloop.tasks.chances import Recollections
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +41,7 @@ class Item:
     entry: bytes
     deliveries: int
     texts: dict[str, str]
-    epoch: int
+    epoch: Epoch
     index: int
     reply: str
 
@@ -56,6 +59,7 @@ class Workplace:
         self._leases: dict[str, str] = {}
         self._lock = threading.Lock()
         self._store: Store | None = None
+        self._memories = Memories(settings)
 
     @property
     def store(self) -> Store:
@@ -78,6 +82,10 @@ class Workplace:
         if len(self._bundles) > _BUNDLES:
             self._bundles.popitem(last=False)
         return bundle
+
+    def memories(self, bundle: Bundle, digest: str, epoch: Epoch) -> Recollections:
+        """What the connection's labels say beside the engines, up to this epoch at least."""
+        return self._memories.of(self.store, bundle, digest, epoch) if epoch.number else {}
 
     def read(self, stream: str, ticket: str, limit: int) -> list[Item]:
         """Takes up to twice ``limit`` items: what was given back or left by a dead worker, and what is new.
@@ -184,7 +192,8 @@ class Workplace:
 
 
 def _item(entry: bytes, fields: dict[bytes, bytes], deliveries: int) -> Item:
-    return Item(entry, deliveries, **json.loads(fields[b"item"]))
+    content = json.loads(fields[b"item"])
+    return Item(entry, deliveries, **{**content, "epoch": Epoch(*content["epoch"])})
 
 
 def _order(entry: bytes) -> tuple[int, int]:

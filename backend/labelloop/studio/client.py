@@ -196,6 +196,17 @@ class StudioClient:
             raise StudioError(f"{self.url} answers /api/tasks in an unknown form.", "Is it Label Studio 1.20 or newer?")
         return answer
 
+    def next_tasks(self, project_id: int, version: str, count: int) -> list[Json]:
+        """The tasks that annotators get next, in about the order in which they get them, with their predictions: those
+        that nobody labelled and that hold a prediction of this version; the least certain first, where the project is
+        ordered so."""
+        unlabelled = _filter("total_annotations", "equal", 0, "Number")
+        predicted = _filter("predictions_model_versions", "contains", [version], "List")
+        uncertain = self.project(project_id).sampling == "Uncertainty sampling"
+        order = "tasks:predictions_score" if uncertain else "tasks:id"
+        found: list[Json] = self._page(project_id, count, [unlabelled, predicted], order=order)["tasks"]
+        return found
+
     def tasks_by_ids(self, project_id: int, ids: Sequence[int], *, full: bool = True) -> list[Json]:
         """These tasks, in this order; those that the project does not have are left out."""
         found: dict[int, Json] = {}

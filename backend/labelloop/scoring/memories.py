@@ -1,0 +1,95 @@
+"""What a worker remembers of the labels of the connections that it serves; brought up to date by memory epoch."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from labelloop.errors import LabelLoopError
+from labelloop.scoring.wire import Epoch
+from labelloop.settings import Settings
+from labelloop.studio.render import render_all
+from labelloop.words import Bundle, Example, FieldPlan
+
+if TYPE_CHECKING:
+    from labelloop.learning.store import Store
+    from labelloop.tasks import recollection
+    from labelloop.tasks.chances import Recollection, Recollections
+
+log = logging.getLogger(__name__)
+
+_MOST = 32  # connections of a worker; of others the labels are read again when they are asked for
+
+
+@dataclass
+class _Held:
+    """Of one connection and bundle: how far its labels are known, the examples by field and item, and what they say."""
+
+    epoch: int = 0
+    examples: dict[str, dict[int, recollection.Example]] = field(default_factory=dict)
+    memories: dict[str, Recollection] = field(default_factory=dict)
+
+
+class Memories:
+    """One per worker. Not safe for several threads at once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._held: OrderedDict[tuple[int, str], _Held] = OrderedDict()
+
+    def of(self, store: Store, bundle: Bundle, digest: str, epoch: Epoch) -> Recollections:
+        """By field name what the connection's labels say, up to ``epoch`` at least. Where the labels cannot be read or
+        learnt from just now, what was known before: an answer is worth more than none."""
+        key = (epoch.connection, digest)
+        held = self._held.setdefault(key, _Held())
+        self._held.move_to_end(key)
+        while len(self._held) > _MOST:
+            self._held.popitem(last=False)
+        if held.epoch < epoch.number:
+            try:
+                self._bring(store, bundle, epoch, held)
+            except LabelLoopError as error:
+                log.error("connection %d: new labels are not known yet: %s", epoch.connection, error)
+        return held.memories
+
+    def _bring(self, store: Store, bundle: Bundle, epoch: Epoch, held: _Held) -> None:
+        from labelloop.tasks.recollection import learn
+
+        upto = store.memory_epoch(epoch.connection)  # before reading: what comes later is read again
+        memories = dict(held.memories)
+        for plan in bundle.plans:
+            name = plan.field.name
+            if name not in bundle.remembering:
+                continue
+            if not self._read(store, bundle, plan, epoch.connection, held):
+                continue
+            memory = learn(plan, list(held.examples[name].values()), upto, self._settings)
+            memories.pop(name, None)
+            if memory is not None:
+                memories[name] = memory
+        held.memories, held.epoch = memories, max(upto, epoch.number)
+
+    def _read(self, store: Store, bundle: Bundle, plan: FieldPlan, connection_id: int, held: _Held) -> bool:
+        """Whether something changed for the field since ``held.epoch``."""
+        several = self._settings.several
+        found = store.examples(connection_id, plan.field, bundle.fields, after_epoch=held.epoch, several=several)
+        its = held.examples.setdefault(plan.field.name, {})
+        for item in found.gone:
+            its.pop(item, None)
+        for one in sorted(found.found, key=lambda one: (one.epoch, one.item)):
+            its.pop(one.item, None)  # the latest come last
+            if (example := _as_read(plan, one, self._settings)) is not None:
+                its[one.item] = example
+        return bool(found.gone or found.found)
+
+
+def _as_read(plan: FieldPlan, one: Example, settings: Settings) -> recollection.Example | None:
+    """The example as the engines read its item; None where there is no text, or only behind an address."""
+    from labelloop.tasks.recollection import Example as Read
+
+    texts: Mapping[str, str] = render_all([plan.field], one.data, limit=settings.max_text_chars)[0]
+    text = texts.get(plan.field.name, "")
+    return Read(text, tuple(one.answer.labels)) if text.strip() else None
