@@ -45,6 +45,10 @@ class Engine(Ranker, Protocol):
         """(n_texts, d) vectors of length 1."""
         ...
 
+    def against(self, vectors: Vectors, labels: Sequence[Sequence[str]]) -> Vectors:
+        """What ``rank`` says of the texts that ``embed`` gave these vectors for."""
+        ...
+
 
 class Tokens(NamedTuple):
     """A text as a model reads it. ``offsets``: (n_tokens, 2) characters of the text, end exclusive, special tokens left

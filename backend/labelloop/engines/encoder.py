@@ -50,15 +50,20 @@ class Encoder:
         Raises:
             ValueError: a label has no verbalization.
         """
+        return self.against(self.embed(texts) if labels else np.zeros((len(texts), 0), np.float32), labels)
+
+    def against(self, vectors: Vectors, labels: Sequence[Sequence[str]]) -> Vectors:
+        """As ``rank``, of (n_texts, d) vectors that ``embed`` gave: memory wants them too, and a text is read once."""
         if any(not verbalizations for verbalizations in labels):
             raise ValueError("every label needs at least one verbalization")
         flat = [verbalization for verbalizations in labels for verbalization in verbalizations]
         kept = self._labels.get(flat, lambda new: list(self.embed(new)))
-        if not texts or not labels:
-            return np.zeros((len(texts), len(labels)), np.float32)
+        if not len(vectors) or not labels:
+            return np.zeros((len(vectors), len(labels)), np.float32)
         starts = np.cumsum([0, *(len(verbalizations) for verbalizations in labels[:-1])])
         means = np.add.reduceat(np.stack(kept), starts, axis=0)
-        return self.embed(texts) @ _unit(means).T
+        scores: Vectors = vectors @ _unit(means).T
+        return scores
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """(n_texts, d) vectors of length 1. Memory does not grow with the length of a text but for its tokens."""

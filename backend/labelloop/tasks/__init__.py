@@ -92,22 +92,29 @@ def make_bundle(fields: Sequence[Field], settings: Settings) -> Bundle:
     return Bundle(plans=tuple(plan(field, settings) for field in fields))
 
 
-def answer(bundle: Bundle, rendered: Sequence[Mapping[str, str]], settings: Settings) -> list[list[Answer]]:
+def answer(
+    bundle: Bundle,
+    rendered: Sequence[Mapping[str, str]],
+    settings: Settings,
+    memories: chances.Recollections | None = None,
+) -> list[list[Answer]]:
     """Per item, one Answer per plan whose field's name is among the item's texts, in the order of the plans.
 
     A text that several fields read is embedded once. No answer depends on the other items.
 
     Args:
         rendered: per item, the text of each field by the field's name; of a dynamic one, ``words.pose`` of it.
+        memories: what labels say beside the engines, by field name (``recollection.learn``); fields without one are
+            answered as ever. Answers depend on their epochs, so caches must too.
 
     Raises:
         ModelError: a model cannot be loaded, or changed since the bundle was made.
         SettingsError: a prompt changed since the bundle was made.
     """
     if any(one.field.dynamic for one in bundle.plans):
-        return own_labels.answer_each(bundle, rendered, lambda part, texts: answer(part, texts, settings))
+        return own_labels.answer_each(bundle, rendered, lambda part, texts: answer(part, texts, settings, memories))
     answers: list[dict[str, Answer]] = [{} for _ in rendered]
-    chances.answer([one for one in bundle.plans if not one.field.structured], rendered, answers, settings)
+    chances.answer([one for one in bundle.plans if not one.field.structured], rendered, answers, settings, memories)
     structured.answer(bundle, rendered, answers, settings)
     return [[found[p.field.name] for p in bundle.plans if p.field.name in found] for found in answers]
 

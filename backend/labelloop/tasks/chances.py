@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol, cast
 
 import numpy as np
 
-from labelloop.engines import Ranker, load
+from labelloop.engines import Engine, Ranker, Vectors, load
 from labelloop.prompting import Prompt, load_prompt, unchanged
 from labelloop.settings import Settings
 from labelloop.tasks import calibration, classification, rank
@@ -21,10 +22,36 @@ READS_ONCE = frozenset({"encoder", "gliner"})
 @dataclass(frozen=True)
 class Chances:
     """What one engine, or two, say of texts. ``labels``: (n_texts, n_labels) probabilities, which sum to 1 in a row
-    where one label is chosen. ``windows``: of each text."""
+    where one label is chosen. ``windows``: of each text. ``vectors``: (n_texts, d) of the encoder that memory compares
+    texts by, where there is a memory."""
 
     labels: Array
     windows: Sequence[int]
+    vectors: Vectors | None = None
+
+
+class Recollection(Protocol):
+    """What the labels that people gave say of a field's texts, beside its engines. ``epoch``: counts these labels, and
+    is part of the cache's key (``scoring.cache.key``). ``encoder``: model and revision of what its vectors are of."""
+
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def encoder(self) -> tuple[str, str]: ...
+
+    @property
+    def examples(self) -> int:
+        """How many labels it holds; told in the provenance of answers."""
+        ...
+
+    def chances(self, texts: Sequence[str], vectors: Vectors, zero_shot: Array) -> Array:
+        """(n_texts, n_labels) of the same sort as ``zero_shot``, which is without memory."""
+        ...
+
+
+Recollections = Mapping[str, Recollection]
+"""By field name."""
 
 
 def answer(
@@ -32,22 +59,47 @@ def answer(
     rendered: Sequence[Mapping[str, str]],
     answers: Sequence[dict[str, Answer]],
     settings: Settings,
+    memories: Recollections | None = None,
 ) -> None:
     """Adds to ``answers``, per item by field name, the answers of plans that choose labels. Raises as ``of_texts``."""
+    memories = memories or {}
     texts = {one.field.name: _texts(one, rendered) for one in plans}
-    each = _each(plans, texts, settings)
+    each = _each(plans, texts, settings, {name: memory.encoder for name, memory in memories.items()})
     for place, one in enumerate(plans):
         name = one.field.name
-        mixed, alone = together(one, [each[place, number] for number in range(len(one.alone))])
-        decided = dict(zip(texts[name], classification.answers(one.field, mixed.labels, mixed.windows), strict=True))
-        if one.beside:
-            for row, text in enumerate(texts[name]):
-                decided[text] = _told(decided[text], one, [its.labels[row] for its in alone])
+        said = [each[place, number] for number in range(len(one.alone))]
+        decided = dict(zip(texts[name], decide(one, texts[name], said, memories.get(name)), strict=True))
         for found, item in zip(answers, rendered, strict=True):
             if item.get(name, "").strip():
                 found[name] = decided[item[name]]
             elif name in item:
                 found[name] = classification.empty(one.field)
+
+
+def decide(
+    plan: FieldPlan, texts: Sequence[str], each: Sequence[Chances], memory: Recollection | None = None
+) -> list[Answer]:
+    """One answer per text, from what the plan's engines say of the texts, and with memory from what people said of
+    others; then the chances hold vectors."""
+    mixed, alone = together(plan, each)
+    labels = mixed.labels
+    if memory is not None and each[0].vectors is not None:
+        labels = memory.chances(texts, each[0].vectors, labels)
+    answers = classification.answers(plan.field, labels, mixed.windows)
+    if plan.beside:
+        answers = [_told(one, plan, [its.labels[row] for its in alone]) for row, one in enumerate(answers)]
+    if memory is not None:
+        told = {"memory": memory.examples}
+        answers = [one.model_copy(update={"provenance": {**one.provenance, **told}}) for one in answers]
+    return answers
+
+
+def opinions(plan: FieldPlan, texts: Sequence[str], encoder: tuple[str, str], settings: Settings) -> list[Chances]:
+    """What each of the plan's engines says of texts, none of which is empty, with the vectors of the encoder; a text is
+    read once for both. Raises as ``of_texts``."""
+    name = plan.field.name
+    found = _each([plan], {name: list(texts)}, settings, {name: encoder})
+    return [found[0, number] for number in range(len(plan.alone))]
 
 
 def of_texts(plan: FieldPlan, texts: Sequence[str], settings: Settings) -> Chances:
@@ -110,23 +162,45 @@ def _by_engine(plans: Sequence[FieldPlan]) -> Iterator[list[_Opinion]]:
 
 
 def _each(
-    plans: Sequence[FieldPlan], wanted: Mapping[str, Sequence[str]], settings: Settings
+    plans: Sequence[FieldPlan],
+    wanted: Mapping[str, Sequence[str]],
+    settings: Settings,
+    encoders: Mapping[str, tuple[str, str]] | None = None,
 ) -> dict[tuple[int, int], Chances]:
     """What each engine of each plan says of the field's texts: every text of all plans of an engine in one call,
-    against the labels of all of them."""
-    found = {}
+    against the labels of all of them. ``encoders``: by field name whose vectors are wished for."""
+    encoders = encoders or {}
+    found: dict[tuple[int, int], Chances] = {}
+    read: dict[tuple[str, str], dict[str, Vectors]] = {}
     for group in _by_engine(plans):
         its = [one for *_, one in group]
         engine: Ranker = load(its[0].engine, its[0].model, its[0].revision, settings)
         texts = list(dict.fromkeys(text for one in its for text in wanted[one.field.name]))
         row = {text: index for index, text in enumerate(texts)}
         windows = engine.windows(texts)
-        ranked = rank.rank(engine, its, [_prompt(one, settings) for one in its], texts)
+        who, vectors = (its[0].model, its[0].revision), None
+        if its[0].engine == "encoder" and who in {encoders.get(one.field.name) for one in its}:
+            vectors = cast(Engine, engine).embed(texts)
+            read[who] = dict(zip(texts, vectors, strict=True))
+        ranked = rank.rank(engine, its, [_prompt(one, settings) for one in its], texts, vectors)
         for (place, number, one), what in zip(group, ranked, strict=True):
             rows = np.array([row[text] for text in wanted[one.field.name]], np.intp)
             labels = classification.chances(one, what.similarities[rows], what.prior)
             found[place, number] = Chances(labels, [windows[index] for index in rows])
+    for (place, number), its_chances in found.items():
+        name = plans[place].field.name
+        if name in encoders:
+            vectors = _vectors(wanted[name], encoders[name], read.setdefault(encoders[name], {}), settings)
+            found[place, number] = replace(its_chances, vectors=vectors)
     return found
+
+
+def _vectors(texts: Sequence[str], who: tuple[str, str], read: dict[str, Vectors], settings: Settings) -> Vectors:
+    """(n_texts, d) by an encoder; ``read``: what it has read before, which grows."""
+    encoder: Engine = load("encoder", *who, settings)
+    new = [text for text in dict.fromkeys(texts) if text not in read]
+    read.update(zip(new, encoder.embed(new), strict=True))
+    return np.stack([read[text] for text in texts]) if texts else encoder.embed([])
 
 
 def _prompt(one: FieldPlan, settings: Settings) -> Prompt:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from labelloop.engines import Ranker
+from labelloop.engines import Engine, Ranker, Vectors
 from labelloop.engines.recent import Recent
 from labelloop.prompting import Prompt
 from labelloop.tasks import calibration
@@ -27,11 +27,21 @@ class Ranked(NamedTuple):
     prior: Prior
 
 
-def rank(engine: Ranker, plans: Sequence[FieldPlan], prompts: Sequence[Prompt], texts: Sequence[str]) -> list[Ranked]:
+def rank(
+    engine: Ranker,
+    plans: Sequence[FieldPlan],
+    prompts: Sequence[Prompt],
+    texts: Sequence[str],
+    vectors: Vectors | None = None,
+) -> list[Ranked]:
     """Per plan of one engine, the texts against its labels: one call for all plans, so a text is embedded once. Where
-    their prompts have a lead it is the same."""
+    their prompts have a lead it is the same. ``vectors``: (n_texts, d) of an engine that has embedded them already."""
     told = [_verbalize(one, prompt) for one, prompt in zip(plans, prompts, strict=True)]
-    similarities = _read(engine, texts, [label for one in told for label in one.texts], prompts[0])
+    labels = [label for one in told for label in one.texts]
+    if vectors is None:
+        similarities = _read(engine, texts, labels, prompts[0])
+    else:
+        similarities = cast(Engine, engine).against(vectors, labels).astype(np.float64)
     ranked, column = [], 0
     for verbalization, prior in zip(told, _priors_of(engine, plans, prompts, told), strict=True):
         columns = slice(column, column := column + len(verbalization.texts))

@@ -1,0 +1,166 @@
+"""What a field remembers of the labels that people gave: from accepted examples to what serving mixes in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from labelloop.engines import Vectors
+from labelloop.engines.identity import identify
+from labelloop.engines.recent import Recent
+from labelloop.settings import Settings
+from labelloop.tasks import chances, memory
+from labelloop.tasks.calibration import Array
+from labelloop.words import Field, FieldPlan, Path
+
+_READ_AT_ONCE = 64
+
+
+class Example(NamedTuple):
+    """``text``: the rendered input of the field, as ``tasks.answer`` takes it. ``labels``: the accepted paths, in any
+    order; none is an answer where several may be chosen."""
+
+    text: str
+    labels: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class LabelMemory:
+    """A ``chances.Recollection``. ``same``: columns of the accepted labels, by their very text."""
+
+    epoch: int
+    encoder: tuple[str, str]
+    several: bool
+    head: memory.Head
+    same: dict[str, tuple[int, ...]] = field(repr=False)
+
+    @property
+    def examples(self) -> int:
+        return self.head.examples
+
+    def chances(self, texts: Sequence[str], vectors: Vectors, zero_shot: Array) -> Array:
+        """(n_texts, n_labels) of the same sort as ``zero_shot``."""
+        same = {row: self.same[text] for row, text in enumerate(texts) if text in self.same}
+        return memory.recall(self.head, vectors, zero_shot, self.several, same)
+
+
+class Seen(NamedTuple):
+    """What models say of examples, whatever their labels. ``vectors``: (n, d). ``zero_shot``: (n, n_labels)."""
+
+    vectors: Vectors
+    zero_shot: Array
+
+
+_seen: Recent[tuple[str, str], tuple[Vectors, Array]] = Recent(4 * memory.MOST_EXAMPLES)
+_shares: Recent[str, tuple[float, ...]] = Recent(64)
+
+
+def learn(plan: FieldPlan, examples: Sequence[Example], epoch: int, settings: Settings) -> LabelMemory | None:
+    """The memory of a field that chooses labels; None where no example can be used, or its labels come with each item.
+
+    Each example is read once in a process, however often this is asked; of the first call the reading is most of the
+    time. Fitting takes milliseconds for ten labels and some tenths of a second for a hundred, and now and then (when
+    the examples are an eighth more) a second.
+
+    Args:
+        plan: how the field is served; its engines' chances are what memory adds to.
+        examples: in the order in which they were accepted; of the same text the last counts, and of them all the last
+            ``memory.MOST_EXAMPLES``. Held-out ones must not be among them.
+        epoch: grows with each change of the examples.
+
+    Raises:
+        ModelError, SettingsError: as ``tasks.answer``.
+    """
+    if plan.field.dynamic or plan.field.structured:
+        return None
+    usable = usable_of(plan.field, examples)
+    if not usable:
+        return None
+    encoder = encoder_of(plan, settings)
+    used = usable[-memory.MOST_EXAMPLES :]
+    seen = _read(plan, [one.text for one in used], encoder, settings)
+    return remember(plan, usable, seen, epoch, encoder)
+
+
+def remember(
+    plan: FieldPlan, usable: Sequence[Example], seen: Seen, epoch: int, encoder: tuple[str, str]
+) -> LabelMemory:
+    """As ``learn``, of examples that ``usable_of`` gave, the last of which have been read. The same examples make the
+    same memory in every process.
+
+    Args:
+        seen: of the last ``memory.MOST_EXAMPLES`` of them.
+    """
+    several = plan.field.multiple
+    n, most = memory.settled(len(usable)), memory.MOST_EXAMPLES
+    first = max(0, len(usable) - most)  # of those that have been read
+    right = rights(plan.field, usable[first:])
+    known = [{"field": plan.model_dump(mode="json")}, *([one.text, *map(list, one.labels)] for one in usable[first:n])]
+    mark = hashlib.sha256(json.dumps(known).encode()).hexdigest()
+
+    def weigh(_: list[str]) -> list[tuple[float, ...]]:
+        part = slice(0, n - first)
+        return [memory.weigh(seen.vectors[part], right[part], seen.zero_shot[part], several)]
+
+    head = memory.fit(seen.vectors, right, seen.zero_shot, several, _shares.get([mark], weigh)[0])
+    column = columns(plan.field)
+    same = {one.text: tuple(column[path] for path in one.labels) for one in usable}
+    return LabelMemory(epoch, encoder, several, head, same)
+
+
+def usable_of(field: Field, examples: Sequence[Example]) -> list[Example]:
+    """Those with a text and with labels that the field has today; of one text the last. Labels that it lost are left
+    out, and where one label is chosen the example with them."""
+    paths = {label.path for label in field.labels}
+    found: dict[str, Example] = {}
+    for one in examples:
+        labels = tuple(path for path in dict.fromkeys(one.labels) if path in paths)
+        lost = len(labels) < len(set(one.labels))
+        if not one.text.strip() or (lost and not labels) or (not field.multiple and len(labels) != 1):
+            continue
+        found.pop(one.text, None)
+        found[one.text] = Example(one.text, labels)
+    return list(found.values())
+
+
+def columns(field: Field) -> dict[Path, int]:
+    return {label.path: place for place, label in enumerate(field.labels)}
+
+
+def rights(field: Field, examples: Sequence[Example]) -> memory.Right:
+    """(n_examples, n_labels) which labels were accepted."""
+    column = columns(field)
+    made = np.zeros((len(examples), len(column)), bool)
+    for row, one in enumerate(examples):
+        made[row, [column[path] for path in one.labels]] = True
+    return made
+
+
+def encoder_of(plan: FieldPlan, settings: Settings) -> tuple[str, str]:
+    """Model and revision of what compares the field's texts: an encoder that serves it, else the configured one."""
+    for one in plan.alone:
+        if one.engine == "encoder":
+            return one.model, one.revision
+    return settings.encoder, identify(settings.encoder, settings.encoder_revision)
+
+
+def _read(plan: FieldPlan, texts: Sequence[str], encoder: tuple[str, str], settings: Settings) -> Seen:
+    mark = hashlib.sha256(repr((plan.model_dump_json(), encoder)).encode()).hexdigest()
+
+    def read(new: list[tuple[str, str]]) -> list[tuple[Vectors, Array]]:
+        rows: list[tuple[Vectors, Array]] = []
+        for first in range(0, len(new), _READ_AT_ONCE):
+            part = [text for _, text in new[first : first + _READ_AT_ONCE]]
+            each = chances.opinions(plan, part, encoder, settings)
+            vectors = each[0].vectors
+            assert vectors is not None
+            rows.extend(zip(vectors, chances.together(plan, each)[0].labels, strict=True))
+        return rows
+
+    rows = _seen.get([(mark, text) for text in texts], read)
+    return Seen(np.stack([vector for vector, _ in rows]), np.stack([row for _, row in rows]))
