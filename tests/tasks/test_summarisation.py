@@ -43,6 +43,12 @@ def test_what_is_no_shorter_than_the_text_is_no_summary() -> None:
     assert found.texts == () and "nothing of use" in (found.reason or "")
 
 
+def test_a_summary_with_a_number_that_the_text_has_not_is_refused() -> None:
+    found = summarise(Scripted("In 1998 the crew painted all walls of the hall."))
+    assert found.texts == () and "a number that the text has not" in (found.reason or "")
+    assert summarise(Scripted("In 11 days the crew painted the hall.")).texts
+
+
 def test_sentences_of_the_text_stand_among_the_candidates_and_say_so() -> None:
     talk = (
         "Ana: Is the boat ready to sail?\nTom: The sail of the boat is torn.\nAna: Oh.\nTom: I mend the sail tonight."

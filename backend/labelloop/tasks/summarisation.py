@@ -64,6 +64,8 @@ def clean(text: str, job: Job, prompt: Prompt) -> str:
 def fault(text: str, job: Job, prompt: Prompt) -> str:
     if replies.same(text, job.text):
         return replies.COPIES
+    if replies.invents(text, job.text):
+        return replies.INVENTS
     return LONGER if len(tokens(text)) > max(12, len(tokens(job.text))) else ""
 
 
