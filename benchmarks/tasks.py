@@ -1,7 +1,7 @@
 """All tasks in one table: LabelLoop with the starter models, beside generate-and-parse and a trivial rule.
 
 Run:  LABELLOOP_DATA=/folder/of/data PYTHONPATH=backend python benchmarks/tasks.py [--rows 200] [--only SET] [--again]
-About 40 minutes on two cores. What is finished lies in benchmarks/results/tasks.json and is not computed again until
+About 90 minutes on two cores. What is finished lies in benchmarks/results/tasks.json and is not computed again until
 --again; a set that is absent is skipped. Nothing of any project is shown to a model: all is zero-shot.
 
 Ours is the product as installed: a label config, its fields, the engines that "auto" chooses. Generate-and-parse asks
@@ -50,7 +50,8 @@ class Case:
     """A data set as a task. ``config``: the label config. ``control``: the one that is scored. ``data``: a row as an
     item's data. ``read``: our answer as what is scored. ``prompt``, ``parse``: generate-and-parse; None: not valid.
     ``trivial``: per row, what needs no model. ``counts``: (n_rows, k) per row of what was said; ``metrics`` make of
-    their sums, by name, the first being the one that is compared."""
+    their sums, by name, the first being the one that is compared. ``engines``: others than "auto" that are measured.
+    ``parts``: by name, what a part of ours says alone."""
 
     name: str
     measured: str
@@ -68,6 +69,7 @@ class Case:
     directions: dict[str, FieldSetting] = field(default_factory=dict)
     given: Callable[[Row], dict[str, tuple[Span, ...]]] | None = None
     engines: tuple[str, ...] = ()
+    parts: dict[str, Said] = field(default_factory=dict)
 
 
 def mean(column: int) -> Callable[[np.ndarray], float]:
@@ -241,12 +243,18 @@ def quotes(rows: list[Row]) -> Case:
 def translation(rows: list[Row]) -> Case:
     from sacrebleu.metrics import BLEU
 
+    from labelloop.prompting import load_file
+    from labelloop.tasks.glossary import hits, word_by_word
     from labelloop.tasks.text_metrics import chrf
+    from labelloop.tasks.translation import PROMPT, Prompt
 
     bleu = BLEU(effective_order=True)
     languages = {row[key] for row in rows for key in ("source_lang", "target_lang")}
     source, target = (NAMES.get(one, one) for one in (rows[0]["source_lang"], rows[0]["target_lang"]))
     assert len(languages) == 2
+    glossary = load_file(PROMPT, "", Prompt).glossary
+    codes = (rows[0]["source_lang"], rows[0]["target_lang"])
+    glossed = [word_by_word(row["source"], hits(row["source"], glossary, *codes)) for row in rows]
 
     def counts(row: Row, said: str | None) -> tuple[float, ...]:
         gold = [row["target"]]
@@ -267,11 +275,15 @@ def translation(rows: list[Row]) -> Case:
         counts,
         {"chrF": mean(1), "BLEU of sentences": mean(2)},
         max_tokens=64,
+        parts={"the glossary alone, word by word": glossed},
     )
 
 
 def summaries(rows: list[Row]) -> Case:
+    from labelloop.tasks.extracts import central, lead, pieces
     from labelloop.tasks.text_metrics import rouge
+
+    made = {"lead": lambda parts: lead(parts, 30), "central": lambda parts: central(parts, 30)}
 
     def counts(row: Row, said: str | None) -> tuple[float, ...]:
         scores = rouge([said or ""], [row.get("summaries") or [row["summary"]]])
@@ -291,6 +303,7 @@ def summaries(rows: list[Row]) -> Case:
         counts,
         {"ROUGE-L": mean(1), "ROUGE-1": mean(2)},
         max_tokens=96,
+        parts={f"the {name} extract alone": [how(pieces(row["text"])) for row in rows] for name, how in made.items()},
     )
 
 
@@ -307,8 +320,19 @@ CASES: dict[str, Callable[[list[Row]], Case]] = {
 }
 
 
-def ours(case: Case, rows: list[Row], settings: Settings, engine: str = "") -> tuple[Said, list[bool], float]:
-    """What the product says, whether there is an answer, and the seconds, models warm."""
+@dataclass(frozen=True)
+class Outcome:
+    """What a system says of each row, whether that is an answer, the seconds with models warm (None: no model), and how
+    many of the texts come from where (of kinds that write, as their provenance tells)."""
+
+    said: Said
+    valid: list[bool]
+    seconds: float | None = None
+    origins: Counter[str] = field(default_factory=Counter)
+
+
+def ours(case: Case, rows: list[Row], settings: Settings, engine: str = "") -> Outcome:
+    """What the product says."""
     if engine:
         settings = settings.model_copy(update={"fields": {case.control: FieldSetting(engine=engine)}})
     elif case.directions:
@@ -321,10 +345,11 @@ def ours(case: Case, rows: list[Row], settings: Settings, engine: str = "") -> t
     predicted = offline.predict(items, schema, settings, progress(f"{case.name}: ours {engine}", len(rows)), there)
     answers = [found[0] for found in predicted.answers]
     said = [case.read(row, one) if one.reason is None else None for row, one in zip(rows, answers, strict=True)]
-    return said, [one.reason is None for one in answers], predicted.seconds
+    origins = Counter(str(one.provenance["origin"]) for one in answers if "origin" in one.provenance)
+    return Outcome(said, [one.reason is None for one in answers], predicted.seconds, origins)
 
 
-def generate(case: Case, rows: list[Row], settings: Settings) -> tuple[Said, list[bool], float]:
+def generate(case: Case, rows: list[Row], settings: Settings) -> Outcome:
     """What is read out of the greedy replies of the starter writer."""
     writer = load("causal", settings.writer, identify(settings.writer, "", "causal"), settings)
     asks = [Ask((("user", case.prompt(row)),)) for row in rows]
@@ -336,12 +361,12 @@ def generate(case: Case, rows: list[Row], settings: Settings) -> tuple[Said, lis
         shown(len(part))
     seconds = time.perf_counter() - began
     said = [case.parse(row, reply) for row, reply in zip(rows, replies, strict=True)]
-    return said, [one is not None for one in said], seconds
+    return Outcome(said, [one is not None for one in said], seconds)
 
 
-def run(system: str, case: Case, rows: list[Row], settings: Settings) -> tuple[Said, list[bool], float | None]:
-    if system == "trivial":
-        return case.trivial, [True] * len(rows), None
+def run(system: str, case: Case, rows: list[Row], settings: Settings) -> Outcome:
+    if system == "trivial" or system in case.parts:
+        return Outcome(case.parts.get(system, case.trivial), [True] * len(rows))
     if system == "generate-and-parse":
         return generate(case, rows, settings)
     return ours(case, rows, settings, system.removeprefix("ours").removeprefix(", "))
@@ -359,13 +384,14 @@ def progress(what: str, total: int) -> Callable[[int], None]:
     return advance
 
 
-def measure(case: Case, rows: list[Row], said: Said, valid: list[bool], seconds: float | None) -> Row:
-    counts = np.array([case.counts(row, one) for row, one in zip(rows, said, strict=True)], float)
+def measure(case: Case, rows: list[Row], found: Outcome) -> Row:
+    counts = np.array([case.counts(row, one) for row, one in zip(rows, found.said, strict=True)], float)
     return {
         "metrics": {name: metric(counts.sum(axis=0)) for name, metric in case.metrics.items()},
         "interval": interval(counts, next(iter(case.metrics.values()))),
-        "tasks_per_s": len(rows) / seconds if seconds else None,
-        "valid": float(np.mean(valid)),
+        "tasks_per_s": len(rows) / found.seconds if found.seconds else None,
+        "valid": float(np.mean(found.valid)),
+        "origins": dict(found.origins.most_common()),
         "counts": counts.round(4).tolist(),
     }
 
@@ -407,15 +433,16 @@ def main() -> int:
         systems = known.get("systems", {}) if known.get("rows") == len(rows) and not chosen.again else {}
         found = report["data_sets"][name] = {"rows": len(rows), "measured": case.measured, "systems": systems}
         found["trivial"] = case.baseline
-        for system in ("ours", *(f"ours, {engine}" for engine in case.engines), "generate-and-parse", "trivial"):
+        engines = [f"ours, {engine}" for engine in case.engines]
+        for system in ("ours", *engines, *case.parts, "generate-and-parse", "trivial"):
             if system not in systems:
-                systems[system] = measure(case, rows, *run(system, case, rows, settings))
-                report["setting"] = setting()
+                systems[system] = measure(case, rows, run(system, case, rows, settings))
+                report["setting"] = setting(chosen.rows)
                 file.write_text(json.dumps(report, indent=1) + "\n")
         metric = next(iter(case.metrics.values()))
         found["margins"] = {
             other: margin(systems["ours"]["counts"], systems[other]["counts"], metric)
-            for other in ("generate-and-parse", "trivial")
+            for other in (*case.parts, "generate-and-parse", "trivial")
         }
         file.write_text(json.dumps(report, indent=1) + "\n")
         write(report)
@@ -423,9 +450,13 @@ def main() -> int:
     return 0
 
 
-def setting() -> Row:
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{origin} {count}" for origin, count in counts.items())
+
+
+def setting(rows: int) -> Row:
     return {
-        "command": " ".join(["LABELLOOP_DATA=... PYTHONPATH=backend python benchmarks/tasks.py", *sys.argv[1:]]),
+        "command": f"LABELLOOP_DATA=... PYTHONPATH=backend python benchmarks/tasks.py --rows {rows}",
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "versions": {name: version(name) for name in ("torch", "transformers", "sentence-transformers")},
@@ -458,6 +489,8 @@ def write(report: Row) -> None:
                 f"{one['interval'][1]:.3f} | {f'{gap[0]:+.3f} to {gap[1]:+.3f}' if gap else ''} | {speed} "
                 f"| {one['valid']:.2f} |"
             )
+    told = {name: found["systems"]["ours"].get("origins") for name, found in report["data_sets"].items()}
+    lines += ["", *(f"Origins of our texts, {name}: {_listed(its)}." for name, its in told.items() if its)]
     (RESULTS / "tasks.md").write_text("\n".join(lines) + "\n")
 
 

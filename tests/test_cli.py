@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from labelloop.cli import app
 from support.samples import CHOICES
 
 ROWS = [
@@ -40,31 +42,25 @@ def test_version_and_help_name_every_command(tmp_path: Path) -> None:
 
 
 def test_predict_writes_importable_tasks(files: Path) -> None:
+    rows = [*ROWS, {"text": "My \ud800 credit card was charged.", "topic": "Payment"}]  # half a surrogate pair
+    (files / "data.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     done = run(files, "predict", "data.jsonl", "--config", "config.xml", "--out", "out.json")
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
-    assert "3 of 3 tasks predicted" in done.stderr
+    assert "4 of 4 tasks predicted" in done.stderr
     tasks = json.loads((files / "out.json").read_text())
-    assert [task["data"] for task in tasks] == ROWS
+    assert [task["data"] for task in tasks] == rows
     assert [task["predictions"][0]["result"][0]["value"]["choices"][0] for task in tasks] == [
-        row["topic"] for row in ROWS
+        row["topic"] for row in rows
     ]
 
 
-def test_predict_writes_clean_json_to_the_screen(files: Path) -> None:
-    done = run(files, "predict", "data.jsonl", "--config", "config.xml")
-    assert len(json.loads(done.stdout)) == 3
-
-
-def test_half_a_surrogate_pair_costs_no_run(files: Path) -> None:
-    broken = {"text": "My \ud800 parcel never came."}
+def test_predict_writes_clean_json_to_the_screen_whatever_can_be_written_there(files: Path) -> None:
+    broken = {"text": "My \ud800 parcel never came."}  # half a surrogate pair
     (files / "data.jsonl").write_text(f"{json.dumps(ROWS[0])}\n{json.dumps(broken)}")
     done = run(files, "predict", "data.jsonl", "--config", "config.xml", PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr
     assert [task["data"] for task in json.loads(done.stdout)] == [ROWS[0], broken]
-    done = run(files, "predict", "data.jsonl", "--config", "config.xml", "--out", "out.json")
-    assert done.returncode == 0, done.stderr
-    assert [task["data"] for task in json.loads((files / "out.json").read_bytes())] == [ROWS[0], broken]
 
 
 def test_a_bad_line_is_told_the_rest_is_done_and_the_exit_code_says_so(files: Path) -> None:
@@ -126,9 +122,14 @@ def test_doctor_says_what_is_missing_and_what_to_do(files: Path) -> None:
     assert done.returncode == 1
     assert "✗ redis" in done.stdout
     assert "✓ model" in done.stdout and "✓ store" in done.stdout
-    healthy = run(files, "doctor")
-    assert healthy.returncode == 0, healthy.stdout
-    assert "All is well." in healthy.stdout
+    assert "All is well." not in done.stdout
+
+
+def test_doctor_says_that_all_is_well(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABELLOOP_DATA_DIR", str(files / "data"))
+    done = CliRunner().invoke(app, ["doctor"])
+    assert done.exit_code == 0, done.stdout
+    assert "All is well." in done.stdout
 
 
 def test_up_says_at_once_that_its_port_is_taken(files: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError, meta, nodes
+from jinja2 import StrictUndefined, Template, TemplateError, nodes
 from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -70,17 +70,16 @@ def check(template: str, known: Collection[str], lists: Collection[str] = ()) ->
         raise ValueError(f"a template has at most {LONGEST_TEMPLATE} characters")
     try:
         tree = _SANDBOX.parse(template)
-        if unknown := meta.find_undeclared_variables(tree) - set(known):
+        if unknown := _unknown(tree, frozenset(known), frozenset(lists)):
             raise ValueError(f"unknown variables {sorted(unknown)}; known: {', '.join(sorted(known))}")
-        _allowed(tree, frozenset(known), frozenset(lists))
-        _compiled(template)
+        _compiled(template)  # comes last: it computes what is constant, of any size
     except (TemplateError, RecursionError) as error:
         raise ValueError(f"{template[:80]!r} is no template: {error or 'it is nested too deeply'}") from None
     return template
 
 
-def _allowed(node: nodes.Node, known: frozenset[str], lists: frozenset[str]) -> None:
-    """Raises ValueError where the node, or one in it, is not on the lists above."""
+def _unknown(node: nodes.Node, known: frozenset[str], lists: frozenset[str]) -> set[str]:
+    """The variables in a node that are not known. Raises ValueError where it or a part of it is not listed above."""
     if not isinstance(node, _NODES):
         raise ValueError(f"a template may not use {type(node).__name__.lower()}; it may use values, if and for")
     if isinstance(node, nodes.For):
@@ -89,9 +88,8 @@ def _allowed(node: nodes.Node, known: frozenset[str], lists: frozenset[str]) -> 
         if not isinstance(node.target, nodes.Name) or node.target.name in known:
             raise ValueError("what a loop goes by is one name that stands for nothing else")
         known, lists = known | {node.target.name, "loop"}, frozenset()
-        for child in (*node.body, *node.else_, *([node.test] if node.test else ())):
-            _allowed(child, known, lists)
-        return
+        children = (*node.body, *node.else_, *([node.test] if node.test else ()))
+        return set().union(*(_unknown(child, known, lists) for child in children))
     if isinstance(node, nodes.Filter) and node.name not in FILTERS:
         raise ValueError(f"there is no filter {node.name!r} here; known: {', '.join(sorted(FILTERS))}")
     if isinstance(node, nodes.Test) and node.name not in TESTS:
@@ -99,9 +97,8 @@ def _allowed(node: nodes.Node, known: frozenset[str], lists: frozenset[str]) -> 
     if isinstance(node, nodes.Getattr) and node.attr.startswith("_"):
         raise ValueError(f"a template may not reach {node.attr!r}")
     if isinstance(node, nodes.Name) and node.name not in known:
-        raise ValueError(f"unknown variables [{node.name!r}]; known: {', '.join(sorted(known))}")
-    for child in node.iter_child_nodes():
-        _allowed(child, known, lists)
+        return {node.name}
+    return set().union(*(_unknown(child, known, lists) for child in node.iter_child_nodes()))
 
 
 @lru_cache(maxsize=256)

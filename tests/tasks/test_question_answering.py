@@ -53,6 +53,22 @@ def test_a_free_answer_need_not_stand_in_the_text() -> None:
     assert found.texts == ("A woman of forty",) and "span" not in found.provenance
 
 
+def test_a_number_that_nobody_gave_is_refused_and_the_nearest_sentence_serves() -> None:
+    text = "It rains in the hills. The old mill was closed when its wheel broke. The town has two mills."
+    found = ask(Scripted("It burnt down in 1967."), text, "Why was the mill closed?")
+    assert found.texts == ("The old mill was closed when its wheel broke",)
+    assert found.provenance["refused"] == {"has a number that the text has not": 1}
+    assert found.provenance["origin"].startswith("extracted") and found.score == PROMPT.constants.fallback
+    assert ask(Scripted("Two, in 1967."), text, "Who owns boats?").reason
+
+
+def test_a_window_with_a_reply_comes_before_one_with_a_sentence_of_its_own() -> None:
+    text = " ".join(f"Crew {place} of the mill painted wall {place} of the hall." for place in range(20, 60))
+    writer = Scripted("in 1967", Written("Ann Weiss", -2.0, 2, True), room=400)
+    found = ask(writer, text, "Who painted the wall of the hall?")
+    assert found.texts == ("Ann Weiss",) and found.provenance["windows"] > 1
+
+
 def test_extraction_drops_what_does_not_stand_in_the_text() -> None:
     writer = Scripted(Written("Peter Braun", -0.1, 2, True))
     found = ask(writer, TEXT, "Who built the mill?", plan("extraction"), question_answering.QUOTING)

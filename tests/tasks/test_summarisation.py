@@ -43,11 +43,21 @@ def test_what_is_no_shorter_than_the_text_is_no_summary() -> None:
     assert found.texts == () and "nothing of use" in (found.reason or "")
 
 
-def test_lines_of_the_text_stand_among_the_candidates_and_say_so() -> None:
-    talk = "Ana: Is the boat ready?\nTom: The sail of the boat is torn.\nAna: Oh.\nTom: I mend the sail tonight."
-    prompt = PROMPT.model_copy(update={"extracts": ("central", "lead"), "extract_words": 14, "choice": "consensus"})
+def test_a_summary_with_a_number_that_the_text_has_not_is_refused() -> None:
+    found = summarise(Scripted("In 1998 the crew painted all walls of the hall."))
+    assert found.texts == () and "a number that the text has not" in (found.reason or "")
+    assert summarise(Scripted("In 11 days the crew painted the hall.")).texts
+
+
+def test_sentences_of_the_text_stand_among_the_candidates_and_say_so() -> None:
+    talk = (
+        "Ana: Is the boat ready to sail?\nTom: The sail of the boat is torn.\nAna: Oh.\nTom: I mend the sail tonight."
+    )
+    prompt = PROMPT.model_copy(update={"extracts": ("central", "lead"), "extract_words": 16, "choice": "consensus"})
     found = summarise(Scripted("Penguins fly south."), talk, prompt)
-    assert found.provenance["origin"].startswith("extracted") and found.texts[0].startswith("Ana: Is the boat ready?")
+    assert found.provenance["origin"].startswith("extracted") and found.texts[0].startswith(
+        "Ana: Is the boat ready to sail?"
+    )
     assert all(line in talk for line in found.texts[0].splitlines())
 
 

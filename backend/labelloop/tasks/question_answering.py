@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, ClassVar
 
 from pydantic import Field as Key
@@ -20,6 +22,9 @@ PROMPT = "question_answering/v1"
 NO_QUESTION = "There is no question."
 NOTHING = "\u2205"
 """Stands for "there is no answer" among candidates."""
+
+
+_LEAST_SHARED = 2  # words of the question
 
 
 class Prompt(WritingPrompt):
@@ -64,7 +69,23 @@ def clean(text: str, job: Job, prompt: Prompt) -> str:
 
 
 def fault(text: str, job: Job, prompt: Prompt) -> str:
-    return "repeats the question" if replies.same(text, asked(job)[0]) else ""
+    question, context = asked(job)
+    if context and replies.invents(text, context, question):
+        return replies.INVENTS
+    return "repeats the question" if replies.same(text, question) else ""
+
+
+def fallback(job: Job, prompt: Prompt) -> tuple[str, str] | None:
+    """The sentence of the text that shares most words with the question, rare ones before frequent ones; None where it
+    shares fewer than two."""
+    question, context = asked(job)
+    wanted = {token.stem for token in tokens(question) if token.is_word}
+    each = [(one, {token.stem for token in one} & wanted) for one in sentences(context)]
+    often = Counter(word for _, shared in each for word in shared)
+    best = max(each, key=lambda one: sum(1 / often[word] for word in one[1]), default=None)
+    if best is None or len(best[1]) < _LEAST_SHARED:
+        return None
+    return "extracted (the sentence nearest to the question)", context[best[0][0].start : best[0][-1].end]
 
 
 def settle(job: Job, prompt: Prompt) -> Job:
@@ -138,9 +159,15 @@ def _span(answer: Answer, plan: FieldPlan, reading: Reading) -> Span | None:
 
 
 CRAFT = Craft(
-    settle=settle, tell=tell, shows=shows, clean=clean, fault=fault, merge="best", nothing=NOTHING, shape=shape
+    settle=settle,
+    tell=tell,
+    shows=shows,
+    clean=clean,
+    fault=fault,
+    fallback=fallback,
+    merge="best",
+    nothing=NOTHING,
+    shape=shape,
 )
-QUOTING = Craft(
-    settle=settle, tell=tell, shows=shows, clean=clean, fault=fault, merge="best", nothing=NOTHING, shape=quote
-)
+QUOTING = replace(CRAFT, fallback=lambda job, prompt: None, shape=quote)
 """The same for fields of the kind extraction."""

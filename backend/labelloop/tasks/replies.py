@@ -11,9 +11,13 @@ from labelloop.tasks.sentences import sentences, tokens
 EMPTY = "empty"
 REPEATS = "repeats itself"
 COPIES = "copies the text"
+INVENTS = "has a number that the text has not"
 _QUOTES = {'"': '"', "“": "”", "„": "“", "«": "»", "»": "«", "‘": "’", "'": "'", "「": "」", "`": "`"}
 _LOOP = re.compile(r"(\w.{1,30}?)\1{4,}")  # "fisherfisherfisherfisherfisher"
 _LONGEST_LEAD = 100  # characters
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_SPELT = 12
+"""Whole numbers up to this one often stand in a text as words."""
 
 
 def clean(text: str, lead_ins: Sequence[str] = ()) -> str:
@@ -78,3 +82,20 @@ def fault(text: str) -> str:
 def same(one: str, other: str) -> bool:
     """Whether two texts have the same words and marks, in any case."""
     return [token.low for token in tokens(one)] == [token.low for token in tokens(other)]
+
+
+def invents(text: str, *sources: str) -> bool:
+    """Whether a text has a number, written in digits, that none of its sources has.
+
+    >>> invents("They paid 1,500 in 2018.", "In 2018 they paid 1500 pounds.")
+    False
+    >>> invents("It closed in 2018.", "It closed on Monday.")
+    True
+    """
+    known = {one for source in sources for one in _numbers(source)}
+    return any(len(one) > len(str(_SPELT)) or int(one) > _SPELT for one in _numbers(text) - known)
+
+
+def _numbers(text: str) -> set[str]:
+    """The digits of its numbers, without marks among them and zeros before them."""
+    return {str(int(re.sub(r"[.,]", "", match[0]))) for match in _NUMBER.finditer(text)}

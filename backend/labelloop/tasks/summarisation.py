@@ -21,14 +21,14 @@ LONGER = "is no shorter than the text"
 class Prompt(WritingPrompt):
     """A prompt file of the summarisation task. ``words``, ``sentences``: the wished length, a number or "".
 
-    ``extracts``: made of the text's own lines, they stand among the candidates: its "lead", or what is "central" in it,
-    of at most ``extract_words`` words where no length is wished; the first serves where no reply is of use.
+    ``extracts``: made of the text's own sentences, they stand among the candidates: its "lead", or what is "central" in
+    it, of at most ``extract_words`` words where no length is wished; the first serves where no reply is of use.
     """
 
     variables: ClassVar[frozenset[str]] = frozenset({"words", "sentences"})
 
     extracts: tuple[Literal["lead", "central"], ...] = ()
-    extract_words: int = Key(40, ge=1)
+    extract_words: int = Key(30, ge=1)
 
 
 def tell(job: Job, prompt: Prompt) -> Mapping[str, Value]:
@@ -64,6 +64,8 @@ def clean(text: str, job: Job, prompt: Prompt) -> str:
 def fault(text: str, job: Job, prompt: Prompt) -> str:
     if replies.same(text, job.text):
         return replies.COPIES
+    if replies.invents(text, job.text):
+        return replies.INVENTS
     return LONGER if len(tokens(text)) > max(12, len(tokens(job.text))) else ""
 
 

@@ -341,7 +341,7 @@ def _merge(desk: _Desk, work: _Work, last: bool) -> None:
         work.facts["windows_without_reply"] = missing
     together = choosing.together([one for _, one in kept])
     if desk.craft.merge == "best":
-        work.written = max((one for _, one in kept), key=lambda one: (one.text != desk.craft.nothing, one.logprob))
+        work.written = max((one for _, one in kept), key=lambda one: _rank(one, desk.craft.nothing))
     elif desk.craft.merge == "again" and not last:
         work.facts["rounds"] = work.facts.get("rounds", 1) + 1
         _divide(desk, work, replace_text(work.job, "\n".join(one.text for _, one in kept)))
@@ -349,6 +349,12 @@ def _merge(desk: _Desk, work: _Work, last: bool) -> None:
         joined = "".join((space or "\n") + one.text if place else one.text for place, (space, one) in enumerate(kept))
         text, done = desk.craft.repair(joined, work.job, desk.prompt)  # what each window kept to, all of them may not
         work.written = replace(together, text=text, repairs=done, worth=desk.craft.worth(text, work.job, desk.prompt))
+
+
+def _rank(one: Candidate, nothing: str) -> tuple[bool, bool, float]:
+    """To choose among windows: what the model wrote before what it did not, some text before none."""
+    written = one.origin == "written"
+    return written and one.text != nothing, written, one.logprob
 
 
 def _finish(desk: _Desk, plan: FieldPlan, work: _Work, reading: Reading) -> Answer:
