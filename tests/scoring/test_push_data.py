@@ -22,7 +22,9 @@ TOPIC = field("topic", "Sport", "Politics", "Weather")
 BEHIND = Source(name="t", tag="Text", key="text", value_type="url")
 
 
-def fake(bundle: Bundle, rendered: Sequence[Mapping[str, str]], settings: Settings) -> list[list[Answer]]:
+def fake(
+    bundle: Bundle, rendered: Sequence[Mapping[str, str]], settings: Settings, memories: object = None
+) -> list[list[Answer]]:
     return own_labels.answer_each(bundle, rendered, answer)
 
 
@@ -105,7 +107,9 @@ def test_tasks_bring_their_labels(pushing: Pushing, studio: StudioDouble) -> Non
 def test_spans_stand_in_the_text_behind_an_address(
     pushing: Pushing, studio: StudioDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def mark(bundle: Bundle, rendered: Sequence[Mapping[str, str]], settings: Settings) -> list[list[Answer]]:
+    def mark(
+        bundle: Bundle, rendered: Sequence[Mapping[str, str]], settings: Settings, memories: object = None
+    ) -> list[list[Answer]]:
         found = []
         for item in rendered:
             text = Reading.model_validate_json(item["topic"]).passages[0].text

@@ -14,6 +14,7 @@ from labelloop import tasks
 from labelloop.errors import ModelError, NoWorkerError, QueueDownError, UnavailableError
 from labelloop.scoring import jobs, tickets, wire
 from labelloop.scoring.queues import Scoring, workers_alive
+from labelloop.scoring.wire import Epoch
 from labelloop.scoring.workplace import Workplace
 from labelloop.settings import Settings
 from labelloop.words import Answer, Bundle
@@ -85,7 +86,7 @@ def test_another_bundle_or_epoch_is_another_answer(
     scoring: Scoring, bundle: Bundle, engine: FakeEngine, draining: None
 ) -> None:
     for one, epoch in ((bundle, 0), (bundle, 1), (fake_bundle(*bundle.fields, prompt_hash="2"), 0)):
-        scoring.score(one, [{"topic": "x"}], "interactive", 20, epoch)
+        scoring.score(one, [{"topic": "x"}], "interactive", 20, Epoch(1, epoch))
     assert engine.texts == ["x"] * 3
 
 
@@ -122,7 +123,9 @@ def test_a_model_that_fails_is_asked_once_per_batch(
 ) -> None:
     calls: list[int] = []
 
-    def broken(_bundle: Bundle, rendered: list[dict[str, str]], _settings: Settings) -> list[list[Answer]]:
+    def broken(
+        _bundle: Bundle, rendered: list[dict[str, str]], _settings: Settings, memories: object = None
+    ) -> list[list[Answer]]:
         calls.append(len(rendered))
         raise ModelError("The model is gone.")
 
@@ -198,7 +201,9 @@ def test_urgent_items_are_answered_between_the_micro_batches_of_others(
 ) -> None:
     order: list[str] = []
 
-    def watch(_bundle: Bundle, rendered: list[dict[str, str]], _settings: Settings) -> list[list[Answer]]:
+    def watch(
+        _bundle: Bundle, rendered: list[dict[str, str]], _settings: Settings, memories: object = None
+    ) -> list[list[Answer]]:
         if not order:
             scoring.score(bundle, [{"topic": "urgent"}], "interactive", 0.0)
         order.extend(item["topic"][:6] for item in rendered)
@@ -285,7 +290,9 @@ def test_an_item_that_kills_its_workers_is_refused_in_the_end(
 
     deaths: list[int] = []
 
-    def die(_bundle: Bundle, rendered: list[dict[str, str]], _settings: Settings) -> list[list[Answer]]:
+    def die(
+        _bundle: Bundle, rendered: list[dict[str, str]], _settings: Settings, memories: object = None
+    ) -> list[list[Answer]]:
         deaths.append(len(rendered))
         raise Death
 

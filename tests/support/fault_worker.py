@@ -17,7 +17,9 @@ from support import scoring
 SLOW_S = float(sys.argv[1])
 
 
-def slow_answer(bundle: Bundle, rendered: Sequence[Mapping[str, str]], settings: Settings) -> list[list[Answer]]:
+def slow_answer(
+    bundle: Bundle, rendered: Sequence[Mapping[str, str]], settings: Settings, memories: object = None
+) -> list[list[Answer]]:
     time.sleep(SLOW_S * len(rendered))
     return scoring.answer(bundle, rendered)
 

@@ -51,7 +51,9 @@ class FakeEngine:
     def texts(self) -> list[str]:
         return [text for batch in self.batches for item in batch for text in item.values()]
 
-    def __call__(self, bundle: Bundle, rendered: Sequence[Mapping[str, str]], settings: Settings) -> list[list[Answer]]:
+    def __call__(
+        self, bundle: Bundle, rendered: Sequence[Mapping[str, str]], settings: Settings, memories: object = None
+    ) -> list[list[Answer]]:
         self.batches.append([dict(item) for item in rendered])
         if any("BOOM" in text for item in rendered for text in item.values()):
             raise RuntimeError("this text breaks the engine")

@@ -14,7 +14,9 @@ from labelloop.words import Answer, Bundle
 def keys(bundle: Bundle, digest: str, epoch: Epoch, rendered: Mapping[str, str]) -> list[str]:
     """Where the answers for an item's texts lie, in their order. An engine, prompt, adapter or calibration that changes
     changes the digest; a new label changes the epoch, and with it the keys of fields that remember."""
-    return [key(digest, epoch if name in bundle.remembering else ZERO_SHOT, name, text) for name, text in rendered.items()]
+    return [
+        key(digest, epoch if name in bundle.remembering else ZERO_SHOT, name, text) for name, text in rendered.items()
+    ]
 
 
 def key(digest: str, epoch: Epoch, field: str, text: str) -> str:

@@ -239,7 +239,7 @@ def calibrate(number: str) -> None:
 
 def freshen() -> None:
     """Makes fresh what annotators of connections with new labels see next."""
-    from labelloop.scoring.freshen import serve  # it needs this module
+    from labelloop.scoring.freshen_steps import serve  # it needs this module
 
     serve(here())
 

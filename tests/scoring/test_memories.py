@@ -1,0 +1,122 @@
+"""What workers remember: labels that arrive, change and go, by epoch; with the starter encoder and a real store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from labelloop import tasks
+from labelloop.errors import StoreDownError
+from labelloop.learning import intake
+from labelloop.learning.store import Connection, Store
+from labelloop.scoring import cache
+from labelloop.scoring.memories import Memories
+from labelloop.scoring.wire import ZERO_SHOT, Epoch
+from labelloop.settings import Settings
+from labelloop.studio.schema import read_config
+from labelloop.words import Bundle
+from support.labelling import Labelling
+
+CONFIG = (
+    '<View><Text name="text" value="$text"/><Choices name="topic" toName="text"><Choice value="Zog"/>'
+    '<Choice value="Bim"/></Choices><TextArea name="summary" toName="text"/></View>'
+)
+ROOM, DOG = "The hotel room was warm and quiet.", "The dog barks at the postman."
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    store = Store(settings.store_url)
+    store.migrate()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def connection(store: Store) -> Connection:
+    return store.create_connection("http://studio", 3, 4, "p", "")[0]
+
+
+@pytest.fixture
+def served(settings: Settings) -> Bundle:
+    return tasks.make_bundle(read_config(CONFIG).fields, settings)
+
+
+def tell(store: Store, connection: Connection, labelling: Labelling) -> Epoch:
+    for action, body in labelling.events:
+        intake.receive(store, connection.id, action, body)
+    labelling.events.clear()
+    return Epoch(connection.id, store.memory_epoch(connection.id))
+
+
+def said(memories: Memories, store: Store, bundle: Bundle, epoch: Epoch, text: str, settings: Settings) -> str:
+    known = memories.of(store, bundle, bundle.digest, epoch)
+    ((answer,),) = tasks.answer(bundle, [{"topic": text}], settings, known)
+    return answer.labels[0][0]
+
+
+def test_a_label_is_known_from_its_epoch_on_and_forgotten_when_it_is_deleted(
+    settings: Settings, store: Store, connection: Connection, served: Bundle
+) -> None:
+    labelling, memories = Labelling(), Memories(settings)
+    ids = {text: labelling.annotate(labelling.add_task(text), label) for text, label in ((ROOM, "Zog"), (DOG, "Bim"))}
+    epoch = tell(store, connection, labelling)
+    assert epoch.number > 0
+    assert [said(memories, store, served, epoch, text, settings) for text in (ROOM, DOG)] == ["Zog", "Bim"]
+    for text, label in ((ROOM, "Bim"), (DOG, "Zog")):
+        labelling.change(
+            ids[text], result=[{**labelling.annotations[ids[text]]["result"][0], "value": {"choices": [label]}}]
+        )
+    later = tell(store, connection, labelling)
+    assert later > epoch
+    assert [said(memories, store, served, later, text, settings) for text in (ROOM, DOG)] == ["Bim", "Zog"]
+    for number in ids.values():
+        labelling.delete(number)
+    none = tell(store, connection, labelling)
+    assert memories.of(store, served, served.digest, none) == {}
+
+
+def test_connections_with_the_same_bundle_remember_apart(
+    settings: Settings, store: Store, connection: Connection, served: Bundle
+) -> None:
+    other = store.create_connection("http://studio", 5, 6, "q", "")[0]
+    memories, epochs = Memories(settings), []
+    for one, label in ((connection, "Zog"), (other, "Bim")):
+        labelling = Labelling()
+        labelling.annotate(labelling.add_task(ROOM), label)
+        epochs.append(tell(store, one, labelling))
+    assert [said(memories, store, served, epoch, ROOM, settings) for epoch in epochs] == ["Zog", "Bim"]
+
+
+def test_where_labels_cannot_be_read_what_was_known_serves(
+    settings: Settings,
+    store: Store,
+    connection: Connection,
+    served: Bundle,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    labelling, memories = Labelling(), Memories(settings)
+    labelling.annotate(labelling.add_task(ROOM), "Bim")
+    epoch = tell(store, connection, labelling)
+    assert said(memories, store, served, epoch, ROOM, settings) == "Bim"
+
+    def down(*_: object, **__: object) -> None:
+        raise StoreDownError("The store does not answer.")
+
+    monkeypatch.setattr(store, "examples", down)
+    with caplog.at_level(logging.ERROR):
+        assert said(memories, store, served, Epoch(connection.id, epoch.number + 1), ROOM, settings) == "Bim"
+    assert "not known yet" in caplog.text
+
+
+def test_only_what_follows_labels_is_asked_anew_after_one(served: Bundle) -> None:
+    texts = {"topic": ROOM, "summary": ROOM}
+    before, after, other, none = (
+        cache.keys(served, served.digest, epoch, texts) for epoch in (Epoch(1, 1), Epoch(1, 2), Epoch(2, 1), ZERO_SHOT)
+    )
+    assert served.remembering == {"topic"}
+    assert len({before[0], after[0], other[0], none[0]}) == 4
+    assert len({before[1], after[1], other[1], none[1]}) == 1
