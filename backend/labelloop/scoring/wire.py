@@ -53,6 +53,8 @@ PUSH = "labelloop:push:{connection}"
 PUSH_CHUNKS = "labelloop:push:{connection}:chunks"
 PUSH_FAILED = "labelloop:push:{connection}:failed"
 PUSH_LEASE = "labelloop:push:{connection}:lease"
+SYNC_RECENT = "labelloop:sync:recent"
+SYNC_LEASE = "labelloop:sync:lease"
 
 RedisBytes: TypeAlias = Any  # a Redis that answers in bytes; redis-py's own types cannot say so
 
