@@ -90,6 +90,7 @@ def start_worker(settings: Settings, tmp_path: Path) -> Iterator[Callable[..., s
                 "LABELLOOP_DATA_DIR": str(tmp_path),
                 "LABELLOOP_DATABASE_URL": settings.database_url,
                 "LABELLOOP_MICRO_BATCH_MS": "10",  # a few short texts
+                "LABELLOOP_SYNC_S": "0",
                 **environment,
             },
             stderr=log,

@@ -29,6 +29,7 @@ class StudioDouble(LocalServer):
     def __init__(self) -> None:
         self.tasks: dict[int, dict[str, Any]] = {}
         self.predictions: dict[int, dict[str, Any]] = {}
+        self.annotations: dict[int, dict[str, Any]] = {}
         self.project = {"id": 1, "title": "Double", "created_at": CREATED_AT, "label_config": "", "model_version": "v0"}
         self.backend = {"id": 7, "url": "http://labelloop/k/key", "title": "v0", "readable_state": "Connected"}
         self.files: dict[str, str] = {}
@@ -41,13 +42,24 @@ class StudioDouble(LocalServer):
     def add_tasks(self, *data: Any) -> list[int]:
         first = len(self.tasks) + 1
         with self.lock:
-            self.tasks |= {first + place: {"id": first + place, "data": one} for place, one in enumerate(data)}
+            self.tasks |= {
+                first + place: {"id": first + place, "data": one, "updated_at": CREATED_AT}
+                for place, one in enumerate(data)
+            }
         return list(range(first, first + len(data)))
 
     def versions(self, task: int) -> list[str]:
         """The model versions of a task's predictions, oldest first."""
         with self.lock:
             return [one["model_version"] for one in self.predictions.values() if one["task"] == task]
+
+    def annotate(self, task: int, *result: Any) -> int:
+        """Adds an annotation of these regions; returns its id."""
+        with self.lock:
+            number = len(self.annotations) + 1
+            about = {"id": number, "task": task, "result": list(result), "updated_at": CREATED_AT, "completed_by": 1}
+            self.annotations[number] = about
+            return number
 
     def store(self, prediction: dict[str, Any]) -> dict[str, Any]:
         with self.lock:
@@ -94,11 +106,24 @@ class StudioDouble(LocalServer):
                 found = [task for task in found if task["id"] > value]
             elif (name, item["operator"]) == ("predictions_model_versions", "not_contains"):
                 found = [task for task in found if not set(value) & set(self.versions(task["id"]))]
+            elif name == "total_annotations":
+                found = [task for task in found if _of(task, self.annotations)]
+            elif name == "cancelled_annotations":
+                found = []
+            elif name == "updated_at":
+                found = [task for task in found if task["updated_at"] > value]
             else:
                 raise ValueError(f"the double knows no filter {item}")
-        own = {task["id"]: [one for one in self.predictions.values() if one["task"] == task["id"]] for task in found}
-        tasks = [{**task, "predictions": own[task["id"]]} for task in found[:size]]
-        return {"tasks": tasks, "total": len(found)}
+        tasks = [
+            {**task, "predictions": _of(task, self.predictions), "annotations": _of(task, self.annotations)}
+            for task in found
+        ]
+        labels = sum(len(task["annotations"]) for task in tasks)
+        return {"tasks": tasks[:size], "total": len(found), "total_annotations": labels}
+
+
+def _of(task: dict[str, Any], things: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
+    return [one for one in things.values() if one["task"] == task["id"]]
 
 
 def _handler(double: StudioDouble) -> type[BaseHTTPRequestHandler]:

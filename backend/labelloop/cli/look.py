@@ -18,6 +18,7 @@ from labelloop.errors import RequestError
 from labelloop.settings import get_settings
 
 if TYPE_CHECKING:
+    from labelloop.learning.examples import Counts
     from labelloop.studio.schema import Schema
     from labelloop.words import Answer
 
@@ -120,9 +121,22 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
+def _labels(counts: Counts) -> list[str]:
+    """What people have said so far; nothing where they have not."""
+    if not any(counts.how.values()):
+        return ["no labels yet"]
+    names = {"accepted": "accepted unchanged", "by_hand": "by hand"}
+    told = ", ".join(f"{number} {names.get(how, how)}" for how, number in counts.how.items())
+    lines = [f"labels: {told}; {counts.ground_truth} ground truth"]
+    for name, number in counts.examples.items():
+        share = f", people agree on {counts.agreement[name]:.0%}" if name in counts.agreement else ""
+        lines.append(f"examples of {name}: {number}{share}")
+    return lines
+
+
 @app.command(rich_help_panel="Look")
 def status() -> None:
-    """Show the connected projects, what is filled and what is left to people, and how the queues stand."""
+    """Show the connected projects, what is filled, what people have said so far, and how the queues stand."""
     from labelloop.learning.store import Store
     from labelloop.scoring.queues import Scoring
 
@@ -144,6 +158,8 @@ def status() -> None:
             out.print(f"    {escape(plan.field.name)}: {kind}{labels} labels, {escape(engine)}", highlight=False)
         for name, reason in version.skipped.items() if version else ():
             out.print(f"    [yellow]{escape(name)}[/] is left to people: {escape(reason)}", highlight=False)
+        for line in _labels(store.count_labels(connection.id, version.bundle.fields if version else ())):
+            out.print(f"    {escape(line)}", highlight=False)
     state = Scoring(settings.find_redis_url(), settings).status()
     out.print(f"Waiting items: {state['waiting']}, jobs: {state['jobs']}", highlight=False)
     for one in state["workers"]:

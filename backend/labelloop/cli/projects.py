@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from labelloop.cli.shared import ProjectOption, app, bar, err, login, out, read_params, start_log, warn
-from labelloop.errors import RequestError, StudioError
+from labelloop.cli.shared import ProjectOption, app, bar, connected, err, login, out, read_params, start_log, warn
+from labelloop.errors import StudioError
 from labelloop.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def connect(
     url, token = login(settings, url, token)
     store = Store(settings.store_url)
     store.migrate()
-    connected = run(
+    made = run(
         settings,
         store,
         project=project,
@@ -52,7 +52,7 @@ def connect(
         report=lambda line: out.print(f"  [green]✓[/] {escape(line)}", highlight=False),
     )
     if not no_preannotate:
-        _push(settings, store, connected.connection.id)
+        _push(settings, store, made.connection.id)
 
 
 @app.command(rich_help_panel="Label Studio")
@@ -67,13 +67,7 @@ def preannotate(
     start_log(settings)
     store = Store(settings.store_url)
     store.migrate()
-    connection = store.find_connection(project, url)
-    if connection is None:
-        known = ", ".join(f"{one.project_id} ({one.title or one.server_url})" for one in store.connections()) or "none"
-        raise RequestError(
-            f"No connected project is called '{project}'.", f"Connected: {known}. See `labelloop connect`."
-        )
-    _push(settings, store, connection.id)
+    _push(settings, store, connected(store, project, url).id)
 
 
 def _push(settings: Settings, store: Store, connection_id: int) -> None:

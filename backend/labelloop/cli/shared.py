@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -13,6 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from labelloop.errors import RequestError
 from labelloop.settings import Settings
+
+if TYPE_CHECKING:
+    from labelloop.learning.store import Connection, Store
 
 app = typer.Typer(
     name="labelloop",
@@ -59,6 +62,21 @@ def login(settings: Settings, url: str, token: str) -> tuple[str, str]:
             "(in Label Studio: the account menu, Account & Settings, Personal Access Token).",
         )
     return url, token
+
+
+def connected(store: Store, project: str, url: str = "") -> Connection:
+    """The connection of a project.
+
+    Raises:
+        RequestError: there is none, or there are several.
+    """
+    found = store.find_connection(project, url)
+    if found is None:
+        known = ", ".join(f"{one.project_id} ({one.title or one.server_url})" for one in store.connections()) or "none"
+        raise RequestError(
+            f"No connected project is called '{project}'.", f"Connected: {known}. See `labelloop connect`."
+        )
+    return found
 
 
 def read_params(given: str) -> str | None:

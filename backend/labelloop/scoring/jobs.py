@@ -1,4 +1,4 @@
-"""What RQ calls in a worker: drains a stream of items, calibrates a bundle, takes a step of a push."""
+"""What RQ calls in a worker: drains a stream of items, calibrates a bundle, takes a step of a push, reads labels."""
 
 from __future__ import annotations
 
@@ -249,3 +249,10 @@ def push_step(connection_id: int) -> None:
     from labelloop.scoring.push_steps import step  # it needs this module
 
     step(here(), connection_id)
+
+
+def read_back() -> None:
+    """Reads the labels of every project that no webhook brought."""
+    from labelloop.scoring.reading import read_all  # it needs this module
+
+    read_all(here())

@@ -53,6 +53,8 @@ PUSH = "labelloop:push:{connection}"
 PUSH_CHUNKS = "labelloop:push:{connection}:chunks"
 PUSH_FAILED = "labelloop:push:{connection}:failed"
 PUSH_LEASE = "labelloop:push:{connection}:lease"
+SYNC_RECENT = "labelloop:sync:recent"
+SYNC_LEASE = "labelloop:sync:lease"
 
 FRESHEN = "labelloop:freshen"
 FRESHEN_LEASE = "labelloop:freshen:{connection}:lease"

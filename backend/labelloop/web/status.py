@@ -17,6 +17,7 @@ blueprint = Blueprint("status", __name__)
 def describe(store: Store, one: Connection) -> dict[str, Any]:
     """One connection, as /status and `labelloop status` show it."""
     version = store.champion(one.id)
+    labels = store.count_labels(one.id)
     return {
         "connection": one.id,
         "project": one.project_id,
@@ -31,6 +32,7 @@ def describe(store: Store, one: Connection) -> dict[str, Any]:
             for plan in (version.bundle.plans if version else ())
         ],
         "left_to_people": version.skipped if version else {},
+        "labels": {**labels.how, "ground_truth": labels.ground_truth},
     }  # fmt: skip
 
 

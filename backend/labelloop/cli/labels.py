@@ -1,0 +1,54 @@
+"""Commands on what people said: sync, import."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from labelloop.cli.shared import app, bar, connected, err, out, start_log
+from labelloop.errors import RequestError
+from labelloop.settings import get_settings
+
+
+@app.command(rich_help_panel="Label Studio")
+def sync(
+    project: Annotated[str, typer.Argument(help="The project's id or exact title; all, where none is named.")] = "",
+    url: Annotated[str, typer.Option(help="Label Studio's address, where two servers have such a project.")] = "",
+) -> None:
+    """Read back the labels that no webhook brought. Safe to interrupt and to repeat: it goes on where it was."""
+    from labelloop.learning.store import Store
+    from labelloop.learning.sync import sync as run
+    from labelloop.scoring.push import token_of
+    from labelloop.studio.client import StudioClient
+
+    settings = get_settings()
+    start_log(settings)
+    store = Store(settings.store_url)
+    store.migrate()
+    chosen = [connected(store, project, url)] if project else store.connections()
+    readable = [one for one in chosen if one.server_url and token_of(one, settings)]
+    if not readable:
+        raise RequestError(
+            "No connected project can be read: that needs an access token.",
+            "Run `labelloop connect --project P --url LABEL_STUDIO --token T`.",
+        )
+    for connection in readable:
+        name = connection.title or f"project {connection.project_id}"
+        try:
+            with StudioClient(connection.server_url, token_of(connection, settings)) as studio, bar() as progress:
+                shown = progress.add_task(f"reading {escape(name)}", total=None)
+                done = run(
+                    store,
+                    connection,
+                    studio,
+                    progress=lambda read, total: progress.update(shown, completed=read, total=total),  # noqa: B023
+                )
+        except KeyboardInterrupt:
+            err.print("What was read is kept; `labelloop sync` goes on from there.")
+            raise
+        out.print(
+            f"[green]Done[/]: {escape(name)}: {done.tasks} annotated tasks read, {done.changed} changes.",
+            highlight=False,
+        )
