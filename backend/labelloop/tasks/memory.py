@@ -50,8 +50,8 @@ def settled(n: int) -> int:
 @dataclass(frozen=True)
 class Head:
     """What examples add to zero-shot log-odds. ``weights``: (d, n_labels); a label without examples has zeros.
-    ``trust``: the exponent of the zero-shot chances, 1 without examples. ``shares``: how far the zero-shot alone and each of ``STRENGTHS`` are believed, which sum to 1. ``examples``: how
-    many it was fitted on."""
+    ``trust``: the exponent of the zero-shot chances, 1 without examples. ``shares``: how far the zero-shot alone and
+    each of ``STRENGTHS`` are believed, which sum to 1. ``examples``: how many it was fitted on."""
 
     weights: Array
     trust: float

@@ -18,6 +18,7 @@ from labelloop.tasks import chances, memory
 from labelloop.tasks.calibration import Array
 from labelloop.words import Field, FieldPlan, Path
 
+MOST_EXAMPLES = memory.MOST_EXAMPLES
 _READ_AT_ONCE = 64
 
 
@@ -56,7 +57,7 @@ class Seen(NamedTuple):
     zero_shot: Array
 
 
-_seen: Recent[tuple[str, str], tuple[Vectors, Array]] = Recent(4 * memory.MOST_EXAMPLES)
+_seen: Recent[tuple[str, str], tuple[Vectors, Array]] = Recent(4 * MOST_EXAMPLES)
 _shares: Recent[str, tuple[float, ...]] = Recent(64)
 
 
@@ -70,7 +71,7 @@ def learn(plan: FieldPlan, examples: Sequence[Example], epoch: int, settings: Se
     Args:
         plan: how the field is served; its engines' chances are what memory adds to.
         examples: in the order in which they were accepted; of the same text the last counts, and of them all the last
-            ``memory.MOST_EXAMPLES``. Held-out ones must not be among them.
+            ``MOST_EXAMPLES``. Held-out ones must not be among them.
         epoch: grows with each change of the examples.
 
     Raises:
@@ -82,7 +83,7 @@ def learn(plan: FieldPlan, examples: Sequence[Example], epoch: int, settings: Se
     if not usable:
         return None
     encoder = encoder_of(plan, settings)
-    used = usable[-memory.MOST_EXAMPLES :]
+    used = usable[-MOST_EXAMPLES:]
     seen = _read(plan, [one.text for one in used], encoder, settings)
     return remember(plan, usable, seen, epoch, encoder)
 
@@ -94,11 +95,11 @@ def remember(
     same memory in every process.
 
     Args:
-        seen: of the last ``memory.MOST_EXAMPLES`` of them.
+        seen: of the last ``MOST_EXAMPLES`` of them.
     """
     several = plan.field.multiple
-    n, most = memory.settled(len(usable)), memory.MOST_EXAMPLES
-    first = max(0, len(usable) - most)  # of those that have been read
+    n = memory.settled(len(usable))
+    first = max(0, len(usable) - MOST_EXAMPLES)  # of those that have been read
     right = rights(plan.field, usable[first:])
     known = [{"field": plan.model_dump(mode="json")}, *([one.text, *map(list, one.labels)] for one in usable[first:n])]
     mark = hashlib.sha256(json.dumps(known).encode()).hexdigest()

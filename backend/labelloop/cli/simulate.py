@@ -1,0 +1,142 @@
+"""The command that replays a labelled file as if people were labelling it now: simulate."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from labelloop.cli.files import write
+from labelloop.cli.shared import ConfigOption, app, bar, err, out, warn
+from labelloop.errors import RequestError
+from labelloop.settings import get_settings
+
+if TYPE_CHECKING:
+    from labelloop.simulation import Point
+
+
+@app.command(rich_help_panel="Files")
+def simulate(
+    train: Annotated[
+        Path, typer.Argument(help="Rows whose labels are revealed: JSONL, a JSON list, or CSV.", show_default=False)
+    ],
+    test: Annotated[Path, typer.Option("--test", help="Rows that answers are scored on.", show_default=False)],
+    config: ConfigOption,
+    gold: Annotated[str, typer.Option("--gold", help="The column that holds the right label.", show_default=False)],
+    field: Annotated[str, typer.Option("--field", help="The control; not needed where there is one.")] = "",
+    budgets: Annotated[str, typer.Option("--budgets", help="After how many labels to score.")] = "0,16,64,256",
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Repeat with so many orders of the rows.")] = 3,
+    noise: Annotated[float, typer.Option("--noise", min=0, max=0.99, help="Share of labels that are wrong.")] = 0.0,
+    strategy: Annotated[
+        Literal["random", "uncertain"], typer.Option("--strategy", help="Which row is labelled next.")
+    ] = "random",
+    refresh: Annotated[bool, typer.Option("--refresh/--no-refresh", help="Whether to train, too.")] = True,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the points here as JSON.")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Write the curve here as an HTML file.")] = None,
+) -> None:
+    """Replay labelled rows as if people labelled them now: how good suggestions are after so many labels."""
+    from labelloop import offline
+    from labelloop.simulation import Simulation, rows_of
+
+    settings = get_settings()
+    logging.basicConfig(level=logging.WARNING)
+    for path in (json_file, plot):
+        if path and not path.resolve().parent.is_dir():
+            raise RequestError(f"{path} cannot be written: there is no folder {path.resolve().parent}.")
+    after = _numbers(budgets)
+    one = offline.field_named(offline.read_schema(config), field)
+    files = [offline.read_items(path) for path in (train, test)]
+    warn([f"{path}: {told}" for path, its in zip((train, test), files, strict=True) for told in its.problems])
+    its_train, its_test = (rows_of(its.tasks, one, gold) for its in files)
+    held = {row.text for row in its_test if row.text}
+    apart = [row for row in its_train if row.text not in held]
+    if len(apart) < len(its_train):
+        warn([f"{len(its_train) - len(apart)} rows of {train} are left out: their texts are tested."])
+    made = Simulation(one, apart, its_test, after, seeds, settings, noise, strategy)
+    if refresh:
+        warn(["Only memory is simulated yet: nothing is trained, and no version is promoted or refused."])
+    points: list[Point] = []
+    try:
+        with bar() as progress:
+            reading = progress.add_task("reading", total=None)
+            made.read(lambda done, of: progress.update(reading, completed=done, total=of))
+            labelling = progress.add_task("labelling", total=seeds * len(after))
+            for point in made.run():
+                points.append(point)
+                progress.advance(labelling)
+    finally:  # also what was measured until Ctrl-C
+        if points:
+            out.print(_table(f"{one.name} against {gold}, {len(its_test)} rows of {test}", points))
+            _write(points, one.name, len(its_test), noise, strategy, len(after) * seeds, json_file, plot)
+    if any(its.problems for its in files):
+        raise typer.Exit(3)
+
+
+def _numbers(given: str) -> list[int]:
+    try:
+        numbers = sorted({int(part) for part in given.split(",")})
+    except ValueError:
+        numbers = [-1]
+    if numbers[0] < 0:
+        raise RequestError(f"--budgets is {given!r}, not numbers of labels.", "Give some, such as 0,16,64,256.")
+    return numbers
+
+
+def _table(title: str, points: list[Point]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, title=escape(title), title_justify="left")
+    for heading in ("labels", f"mean {points[0].metric}", "from", "to", "seconds", "promoted", "refused"):
+        table.add_column(heading, justify="right")
+    for budget, its in _by_budget(points).items():
+        values = [point.value for point in its]
+        mean = sum(values) / len(values)
+        seconds = sum(point.seconds for point in its) / len(its)
+        versions = (str(sum(point.promoted for point in its)), str(sum(point.refused for point in its)))
+        table.add_row(
+            str(budget), f"[bold]{mean:.3f}[/]", f"{min(values):.3f}", f"{max(values):.3f}", f"{seconds:.2f}", *versions
+        )
+    return table
+
+
+def _by_budget(points: list[Point]) -> dict[int, list[Point]]:
+    found: dict[int, list[Point]] = {}
+    for point in points:
+        found.setdefault(point.budget, []).append(point)
+    return dict(sorted(found.items()))
+
+
+def _write(
+    points: list[Point],
+    name: str,
+    rows: int,
+    noise: float,
+    strategy: str,
+    expected: int,
+    json_file: Path | None,
+    plot: Path | None,
+) -> None:
+    from labelloop import curves
+
+    told = f"{strategy} order, {noise:.0%} wrong labels, {rows} test rows; memory alone, nothing trained"
+    if json_file:
+        report = {
+            "field": name,
+            "strategy": strategy,
+            "noise": noise,
+            "test_rows": rows,
+            "complete": len(points) == expected,
+            "points": [asdict(point) for point in points],
+        }
+        write(json_file, json.dumps(report, ensure_ascii=False, indent=1) + "\n")
+    if plot:
+        line = {budget: [point.value for point in its] for budget, its in _by_budget(points).items()}
+        write(plot, curves.page(f"{name}: {points[0].metric} by labels", told, points[0].metric, {"memory": line}))
+    for path in (json_file, plot):
+        if path:
+            err.print(f"Written to {escape(str(path))}.", highlight=False)

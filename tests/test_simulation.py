@@ -1,0 +1,202 @@
+"""Replaying a labelled file: the curve, what it costs, what is told to whom, and what is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from labelloop import curves
+from labelloop.cli import app
+from labelloop.engines.encoder import Encoder
+from labelloop.errors import LabelLoopError, RequestError
+from labelloop.offline import field_named, read_schema
+from labelloop.settings import Settings
+from labelloop.simulation import Row, Simulation
+from labelloop.words import Field
+
+CONFIG = """
+<View>
+  <Text name="text" value="$text"/>
+  <Choices name="team" toName="text"><Choice value="North"/><Choice value="South"/><Choice value="West"/></Choices>
+  <Labels name="spans" toName="text"><Label value="Person"/></Labels>
+</View>
+"""  # names that say nothing of the texts: only labels can tell
+SUBJECTS = {
+    "North": ["the invoice is wrong", "I was charged twice", "my refund is missing", "the card was declined"],
+    "South": ["the parcel is late", "the courier got lost", "the box arrived broken", "the address was wrong"],
+    "West": ["I forgot my password", "the login page fails", "my account is locked", "the code never came"],
+}
+OPENINGS = ["Hello,", "Please help:", "Again", "Since Monday", "For the third time", "It seems that"]
+ROWS = [
+    {"text": f"{opening} {subject}.", "right": team}
+    for opening in OPENINGS
+    for team, subjects in SUBJECTS.items()
+    for subject in subjects
+]
+TRAIN, TEST = ROWS[:48], ROWS[48:]
+
+
+@pytest.fixture
+def files(terminal: Path) -> Path:
+    (terminal / "train.jsonl").write_text("\n".join(json.dumps(row) for row in TRAIN))
+    (terminal / "test.jsonl").write_text("\n".join(json.dumps(row) for row in TEST))
+    (terminal / "config.xml").write_text(CONFIG)
+    return terminal
+
+
+@pytest.fixture
+def field(files: Path) -> Field:
+    return field_named(read_schema(files / "config.xml"), "team")
+
+
+def rows(some: list[dict[str, str]]) -> list[Row]:
+    return [Row(row["text"], ((row["right"],),)) for row in some]
+
+
+def simulation(field: Field, budgets: list[int], **changes: object) -> Simulation:
+    made = Simulation(
+        field, rows(TRAIN), rows(TEST), budgets, settings=Settings(device="cpu"), **{"seeds": 1, **changes}
+    )  # type: ignore[arg-type]
+    made.read()
+    return made
+
+
+def values(field: Field, budgets: list[int], **changes: object) -> list[float]:
+    return [point.value for point in simulation(field, budgets, **changes).run()]
+
+
+def test_more_labels_give_better_answers(field: Field) -> None:
+    none, some, many = values(field, [0, 12, 48])
+    assert none < 0.6 and some > none + 0.15 and many > 0.9
+
+
+@pytest.mark.parametrize("strategy", ["random", "uncertain"])
+def test_a_curve_is_the_same_each_time_and_each_seed_has_its_own(field: Field, strategy: str) -> None:
+    one, again = (values(field, [0, 6, 18], seeds=2, strategy=strategy) for _ in range(2))
+    assert one == again and len(one) == 6 and one[0] == one[3]
+    if strategy == "random":
+        assert one[1:3] != one[4:6]
+
+
+def test_the_least_sure_rows_are_labelled_first(field: Field) -> None:
+    made = simulation(field, [4], strategy="uncertain")
+    scores = {
+        row.text: one.score
+        for row, one in zip(made.train, made._answers([r.text for r in made.train], None), strict=True)
+    }
+    asked: list[str] = []
+    learn = made._learn
+    made._learn = lambda revealed: (asked.extend(one.text for one in revealed), learn(revealed))[1]  # type: ignore[method-assign]
+    list(made.run())
+    assert sorted(asked) == sorted(sorted(scores, key=lambda text: scores[text])[:4])
+
+
+def test_wrong_labels_harm(field: Field) -> None:
+    assert values(field, [48], noise=0.9)[0] < values(field, [48])[0] - 0.3
+
+
+def test_wrong_labels_of_a_field_with_several_add_or_remove_one(field: Field) -> None:
+    several = field.model_copy(update={"multiple": True})
+    made = simulation(several, [40], noise=0.5, seeds=1)
+    seen: list[tuple[tuple[str, ...], ...]] = []
+    learn = made._learn
+    made._learn = lambda revealed: (seen.extend(one.labels for one in revealed), learn(revealed))[1]  # type: ignore[method-assign]
+    list(made.run())
+    assert {len(labels) for labels in seen} == {0, 1, 2}
+
+
+def test_each_text_is_read_once(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    embed = Encoder.embed
+    monkeypatch.setattr(Encoder, "embed", lambda self, texts: (read.extend(texts), embed(self, texts))[1])
+    list(simulation(field, [0, 4, 8], seeds=2).run())
+    known = [text for text in read if text in {row["text"] for row in ROWS}]
+    assert len(known) == len(set(known)) and {row["text"] for row in TEST} <= set(known)
+    assert len(known) <= len(TEST) + 16  # rows that no order draws are not read
+
+
+def test_a_row_without_text_is_answered_wrong_and_never_labelled(field: Field) -> None:
+    settings = Settings(device="cpu")
+    made = Simulation(field, [*rows(TRAIN), Row("", (("North",),))], [Row("", (("North",),))], [0, 48], 1, settings)
+    made.read()
+    assert [point.value for point in made.run()] == [0.0, 0.0]
+    with pytest.raises(RequestError, match="48 rows have a text"):
+        Simulation(field, [*rows(TRAIN), Row("", (("North",),))], rows(TEST), [49], 1, settings)
+
+
+def run(*more: str) -> tuple[str, str, int, BaseException | None]:
+    its = ("train.jsonl", "--test", "test.jsonl", "--config", "config.xml", "--gold", "right", "--field", "team")
+    done = CliRunner().invoke(app, ["simulate", *its, *more])
+    return done.stdout, done.stderr, done.exit_code, done.exception
+
+
+def test_the_command_shows_and_writes_the_curve(files: Path) -> None:
+    said, warned, code, error = run("--budgets", "0,8", "--seeds", "2", "--json", "out.json", "--plot", "out.html")
+    assert (code, error) == (0, None)
+    assert "mean accuracy" in said and "Only memory is simulated" in warned
+    report = json.loads((files / "out.json").read_text())
+    assert report["complete"] and [(one["budget"], one["seed"]) for one in report["points"]] == [
+        (0, 0),
+        (8, 0),
+        (0, 1),
+        (8, 1),
+    ]
+    assert set(report["points"][0]) == {"budget", "seed", "metric", "value", "seconds", "promoted", "refused"}
+    page = (files / "out.html").read_text()
+    assert "<svg" in page and "src=" not in page and "href=" not in page
+    assert f"8 labels: {report['points'][1]['value']:.3f}" in page
+
+
+def test_without_refresh_there_is_nothing_to_warn_of(files: Path) -> None:
+    _, warned, code, _ = run("--budgets", "0", "--seeds", "1", "--no-refresh")
+    assert code == 0 and "Only memory" not in warned and "!" not in warned.split("reading")[0]
+
+
+def test_texts_that_are_tested_are_not_learned_from(files: Path) -> None:
+    (files / "train.jsonl").write_text("\n".join(json.dumps(row) for row in [*TRAIN[:8], *TEST[:5]]))
+    _, warned, code, _ = run("--budgets", "8", "--seeds", "1")
+    assert code == 0 and "5 rows" in warned
+    error = run("--budgets", "9")[3]
+    assert isinstance(error, RequestError) and "8 rows" in error.message
+
+
+def test_what_was_measured_until_it_was_stopped_is_kept(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    learn, calls = Simulation._learn, []
+
+    def stop(self: Simulation, revealed: list[object]) -> object:
+        calls.append(len(revealed))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return learn(self, revealed)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Simulation, "_learn", stop)
+    said, _, code, _ = run("--budgets", "0,4,8", "--json", "out.json")
+    assert code == 130
+    report = json.loads((files / "out.json").read_text())
+    assert not report["complete"] and [one["budget"] for one in report["points"]] == [0, 4] and "labels" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "code"),
+    [
+        (("--budgets", "many"), "--budgets is 'many'", 2),
+        (("--budgets", "-4"), "not numbers of labels", 2),
+        (("--budgets", "500"), "fewer than the budget 500", 2),
+        (("--gold", "wrong"), "No task has the column 'wrong'", 2),
+        (("--field", "spans"), "cannot be simulated", 2),
+        (("--field", "nothing"), "no control 'nothing'", 2),
+        (("--test", "missing.jsonl"), "cannot be read", 2),
+        (("--json", "no/such/folder.json"), "no folder", 2),
+    ],
+)
+def test_mistakes_are_named(files: Path, arguments: tuple[str, ...], message: str, code: int) -> None:
+    error = run(*arguments)[3]
+    assert isinstance(error, LabelLoopError) and message in error.message and error.exit_code == code
+
+
+def test_a_chart_of_one_point_and_of_names_in_need_of_escape() -> None:
+    page = curves.page("a < b", "note", "F1", {"<script>": {0: [1.0]}, "other": {0: [0.25], 4: [0.5, 0.7]}})
+    assert "a &lt; b" in page and "<script>" not in page and "&lt;script&gt;" in page
+    assert page.count("<circle") == 4 and page.count("<polyline") == 2
+    assert ">0.600<" in page and "nan" not in page
