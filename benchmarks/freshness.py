@@ -1,6 +1,6 @@
 """How soon after a submit the next tasks carry predictions that know the new label, in a real Label Studio.
 
-Run:  LABELLOOP_LABEL_STUDIO_BIN=.venv-label-studio/bin/label-studio PYTHONPATH=backend:tests python benchmarks/freshness.py
+Run:  LABELLOOP_LABEL_STUDIO_BIN=... PYTHONPATH=backend:tests python benchmarks/freshness.py
 About three minutes. Projects of 50 tasks, each text twice. One of a pair is labelled, by its own annotator, with the
 label that the other one is not predicted to have; measured is the time from the answer to that submit until Label
 Studio shows the label in the prediction of the other. Writes benchmarks/results/freshness.{json,md}.

@@ -25,7 +25,8 @@ from labelloop.words import fields_of
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 4  # predictions that are replaced at the same time; each takes Label Studio about 0.1 s
-_NEAR = 0.01  # a score that moves by less is left as it is
+_NEAR = 0.05  # a score that moves by less is left as it is
+_MOST_SCORES = 12  # of one run; the first of the ordering, where a score decides who comes next
 
 Json = dict[str, Any]
 
@@ -73,7 +74,8 @@ def _freshen(place: Workplace, connection_id: int) -> int:
 
 
 def _stale(place: Workplace, version: Version, epoch: Epoch, tasks: Sequence[Json]) -> list[tuple[int, Json]]:
-    """(prediction id, what it must say now) of those that say something else, in the order of the tasks."""
+    """(prediction id, what it must say now): first of those that say something else, then of those that are no longer
+    as sure; both in the order of the tasks."""
     bundle, limit = version.bundle, place.settings.max_text_chars
     documents = {task["id"]: Documents(bundle.fields, task["data"]) for task in tasks}
     texts = {
@@ -81,7 +83,8 @@ def _stale(place: Workplace, version: Version, epoch: Epoch, tasks: Sequence[Jso
         for task in tasks
     }
     answers = known.answers(place, bundle, epoch, {task: its for task, its in texts.items() if its}, "predict") or {}
-    found = []
+    others: list[tuple[int, Json]] = []
+    scores: list[tuple[int, Json]] = []
     for task in tasks:
         number = task["id"]
         held = [one for one in task["predictions"] if one["model_version"] == version.name]
@@ -90,16 +93,14 @@ def _stale(place: Workplace, version: Version, epoch: Epoch, tasks: Sequence[Jso
             continue
         fields = fields_of(bundle.fields, texts[number])
         made, _ = validate(prediction(fields, its, version.name, documents[number]), fields, documents[number])
-        if made["result"] and _differs(held[-1], made):
-            found.append((held[-1]["id"], {"task": number, **made}))
-    return found
-
-
-def _differs(held: Json, made: Json) -> bool:
-    """Whether a prediction says something else than the one that Label Studio holds: other values, or other scores."""
-    if [_said(one) for one in held.get("result") or ()] != [_said(one) for one in made["result"]]:
-        return True
-    return abs(float(held.get("score") or 0) - float(made["score"])) >= _NEAR
+        if not made["result"]:
+            continue
+        replacement = (held[-1]["id"], {"task": number, **made})
+        if [_said(one) for one in held[-1].get("result") or ()] != [_said(one) for one in made["result"]]:
+            others.append(replacement)
+        elif abs(float(held[-1].get("score") or 0) - float(made["score"])) >= _NEAR:
+            scores.append(replacement)
+    return others + scores[:_MOST_SCORES]
 
 
 def _said(region: Json) -> Json:
