@@ -151,7 +151,6 @@ class _Fold:
             self._add(AnnotationRow(**vars(said), connection_id=self._connection, epoch=self._epoch, deleted=False))
             return
         if row.deleted and not (read and self._was_there(row)):
-            row.item_id = row.item_id if row.item_id is not None else said.item_id
             return
         newer = said.updated_at > row.updated_at or row.deleted
         if said.updated_at == row.updated_at:
