@@ -6,6 +6,7 @@ import pytest
 
 from labelloop.processes import spawn
 from labelloop.settings import Settings
+from support.labelling import Labelling, state
 from support.samples import CHOICES, PARCEL, PASSWORD
 from support.waiting import until
 from support.web import Web, close, make_web
@@ -131,6 +132,39 @@ def test_webhooks_are_stored_before_the_answer_and_without_secrets(web: Web) -> 
     assert "SECRET" not in str(event)
     body["project"] = {"id": 6}
     assert web.post("/webhook", body).status_code == 400
+
+
+def test_a_label_is_an_example_once_its_webhook_is_answered(web: Web) -> None:
+    web.setup()
+    labelling = Labelling()
+    labelling.annotate(labelling.add_task(PARCEL["text"]), "Delivery")
+    connection = web.store.connection_of_key(web.key)
+    assert connection is not None
+    made = labelling.annotations[1]
+    body = {"action": "ANNOTATION_CREATED", "annotation": made, "task": labelling.tasks[1], "project": {"id": 5}}
+    web.post("/webhook", body)
+    assert web.store.memory_epoch(connection.id) == 1
+    champion = web.store.champion(connection.id)
+    assert champion is not None
+    (topic,) = champion.bundle.fields
+    (one,) = web.store.examples(connection.id, topic, [topic]).found
+    assert (one.data, one.answer.labels) == (PARCEL, (("Delivery",),))
+    shown = web.client.get(f"/k/{web.key}/status").json
+    assert shown["labels"]["by_hand"] == 1
+    assert web.post("/webhook", {"action": "TASKS_DELETED", "tasks": [{"id": 1}]}).status_code == 201
+    assert web.store.examples(connection.id, topic, [topic]).found == ()
+
+
+def test_a_bulk_action_is_applied_after_its_answer(web: Web) -> None:
+    web.setup()
+    labelling = Labelling()
+    for number in range(150):
+        labelling.annotate(labelling.add_task(str(number)), "Delivery")
+    bulk = {"annotation": list(labelling.annotations.values()), "task": list(labelling.tasks.values())}
+    web.post("/webhook", {"action": "ANNOTATIONS_CREATED", "project": {"id": 5}, **bulk})
+    connection = web.store.connection_of_key(web.key)
+    assert connection is not None
+    until(lambda: len(state(web.store, connection.id)) == 150)
 
 
 def test_a_changed_config_by_webhook_makes_a_new_version(web: Web) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from labelloop.cli.shared import app, bar, connected, err, out, start_log
+from labelloop.cli.shared import FileArgument, app, bar, connected, err, out, start_log, warn
 from labelloop.errors import RequestError
 from labelloop.settings import get_settings
 
@@ -52,3 +52,47 @@ def sync(
             f"[green]Done[/]: {escape(name)}: {done.tasks} annotated tasks read, {done.changed} changes.",
             highlight=False,
         )
+
+
+@app.command("import", rich_help_panel="Label Studio")
+def import_labels(
+    file: FileArgument,
+    project: Annotated[str, typer.Option("--project", "-p", help="The project's id or its exact title.")] = "",
+    connection: Annotated[int, typer.Option(help="Or the connection's number, as /status shows it.")] = 0,
+    field: Annotated[str, typer.Option("--field", help="The control that --gold is of, where there are several.")] = "",
+    gold: Annotated[str, typer.Option("--gold", help="The column that holds the right answer. [default: none]")] = "",
+    url: Annotated[str, typer.Option(help="Label Studio's address, where two servers have such a project.")] = "",
+) -> None:
+    """Take in labels of work done before: a JSON export of Label Studio, or a column of a file. Safe to repeat."""
+    from labelloop.importing import import_file
+    from labelloop.learning.store import Store
+
+    settings = get_settings()
+    start_log(settings)
+    if bool(project) == bool(connection):
+        raise RequestError("For which project?", "Give --project P, or --connection N.")
+    if field and not gold:
+        raise RequestError("--field needs --gold.", "An export of Label Studio names its controls itself.")
+    store = Store(settings.store_url)
+    store.migrate()
+    whose = store.connection(connection) if connection else connected(store, project, url)
+    with bar() as progress:
+        shown = progress.add_task("importing", total=None)
+        done = import_file(
+            store,
+            whose,
+            file,
+            settings,
+            field_name=field,
+            key=gold,
+            progress=lambda read, total: progress.update(shown, completed=read, total=total),
+        )
+    warn(done.problems)
+    news = f"{done.changed} changes" if done.changed else "nothing new"
+    out.print(f"[green]Done[/]: {done.labels} labels of {done.tasks} tasks: {news}.", highlight=False)
+    if done.known:
+        out.print(f"{done.known} tasks were passed over: the project has labelled them itself.", highlight=False)
+    if done.without:
+        out.print(f"{done.without} tasks hold no label.", highlight=False)
+    if done.problems:
+        raise typer.Exit(3)

@@ -173,6 +173,8 @@ def _opinions(item: _Item, fields: Sequence[Field]) -> dict[str, list[_Opinion]]
     for row in sorted(item.rows, key=lambda row: row.updated_at):
         who: Hashable = row.who if row.who is not None else ("annotation", row.annotation_id)
         for name, answer in read_annotation(fields, item.data, row.result).items():
+            if row.field not in ("", name):
+                continue
             told = _Opinion(answer, essence(answer), who, row.how, row.ground_truth, row.updated_at)  # type: ignore[arg-type]
             earlier = found[name].get(who)
             if earlier is None or not earlier.ground_truth or told.ground_truth:

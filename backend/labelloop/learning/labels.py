@@ -40,6 +40,7 @@ class Said:
     ground_truth: bool = False
     was_cancelled: bool = False
     parent_prediction: int | None = None
+    field: str = ""
 
     @property
     def content(self) -> tuple[Any, ...]:
@@ -53,7 +54,8 @@ class Changes:
 
     ``items``: (updated_at, data) by task id. ``deleted``, ``deleted_items``: ids of annotations and tasks.
     ``complete``: tasks of which ``said`` holds every annotation, as Label Studio answered when it was read; what was
-    there ``before`` that epoch and is not among them is gone.
+    there ``before`` that epoch and is not among them is gone. ``trusted``: what is said beats what is stored with the
+    same time, as it does for complete tasks.
     """
 
     said: list[Said] = field(default_factory=list)
@@ -62,6 +64,7 @@ class Changes:
     deleted_items: set[int] = field(default_factory=set)
     complete: set[int] = field(default_factory=set)
     before: int = 0
+    trusted: bool = False
 
     @property
     def size(self) -> int:
@@ -136,7 +139,7 @@ class _Fold:
 
     def _say(self, said: Said) -> None:
         row = self._rows_by_id.get(said.annotation_id)
-        read = said.item_id in self._told.complete
+        read = self._told.trusted or said.item_id in self._told.complete
         item = self._items.get(said.item_id)
         if item is not None and item.deleted:
             if not (read and self._was_there(item)):
@@ -148,7 +151,6 @@ class _Fold:
             self._add(AnnotationRow(**vars(said), connection_id=self._connection, epoch=self._epoch, deleted=False))
             return
         if row.deleted and not (read and self._was_there(row)):
-            row.item_id = row.item_id if row.item_id is not None else said.item_id
             return
         newer = said.updated_at > row.updated_at or row.deleted
         if said.updated_at == row.updated_at:

@@ -134,7 +134,9 @@ class AnnotationRow(Base):
 
     ``item_id``: null in the tombstone of an annotation that was never seen. ``who``: the id of whoever completed it.
     ``was_cancelled``: the task was skipped; ``result`` holds the prediction then, and is no label. ``how``: of
-    ``words.How``. ``deleted``: a tombstone, without result. ``epoch``: the memory epoch of its last change.
+    ``words.How``. ``deleted``: a tombstone, without result. ``field``: the only
+    one that it speaks of, where it comes from a column of a file; "": it speaks of all. ``epoch``: the memory epoch of
+    its last change.
     """
 
     __tablename__ = "annotations"
@@ -150,6 +152,7 @@ class AnnotationRow(Base):
     how: Mapped[str] = mapped_column(String(10))
     parent_prediction: Mapped[int | None] = mapped_column(BigInteger)
     result: Mapped[list[Any]]
+    field: Mapped[str] = mapped_column(String(500), default="")
     epoch: Mapped[int] = mapped_column(BigInteger)
 
     __table_args__ = (

@@ -42,6 +42,7 @@ def upgrade() -> None:
         sa.Column("how", sa.String(10), nullable=False),
         sa.Column("parent_prediction", sa.BigInteger),
         sa.Column("result", sa.JSON, nullable=False),
+        sa.Column("field", sa.String(500), nullable=False),
         sa.Column("epoch", sa.BigInteger, nullable=False),
     )
     op.create_index("ix_annotations_item", "annotations", ["connection_id", "item_id"])
