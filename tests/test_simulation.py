@@ -83,11 +83,11 @@ def test_the_least_sure_rows_are_labelled_first(field: Field) -> None:
     made = simulation(field, [4], strategy="uncertain")
     scores = {
         row.text: one.score
-        for row, one in zip(made.train, made._answers([r.text for r in made.train], None), strict=True)
+        for row, one in zip(made.train, made.answers([r.text for r in made.train], None), strict=True)
     }
     asked: list[str] = []
-    learn = made._learn
-    made._learn = lambda revealed: (asked.extend(one.text for one in revealed), learn(revealed))[1]  # type: ignore[method-assign]
+    learn = made.learn
+    made.learn = lambda revealed: (asked.extend(one.text for one in revealed), learn(revealed))[1]  # type: ignore[method-assign]
     list(made.run())
     assert sorted(asked) == sorted(sorted(scores, key=lambda text: scores[text])[:4])
 
@@ -100,8 +100,8 @@ def test_wrong_labels_of_a_field_with_several_add_or_remove_one(field: Field) ->
     several = field.model_copy(update={"multiple": True})
     made = simulation(several, [40], noise=0.5, seeds=1)
     seen: list[tuple[tuple[str, ...], ...]] = []
-    learn = made._learn
-    made._learn = lambda revealed: (seen.extend(one.labels for one in revealed), learn(revealed))[1]  # type: ignore[method-assign]
+    learn = made.learn
+    made.learn = lambda revealed: (seen.extend(one.labels for one in revealed), learn(revealed))[1]  # type: ignore[method-assign]
     list(made.run())
     assert {len(labels) for labels in seen} == {0, 1, 2}
 
@@ -162,15 +162,15 @@ def test_texts_that_are_tested_are_not_learned_from(files: Path) -> None:
 
 
 def test_what_was_measured_until_it_was_stopped_is_kept(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    learn, calls = Simulation._learn, []
+    learn, calls = Simulation.learn, []
 
     def stop(self: Simulation, revealed: list[object]) -> object:
         calls.append(len(revealed))
-        if len(calls) == 2:
+        if len(calls) == 3:
             raise KeyboardInterrupt
         return learn(self, revealed)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Simulation, "_learn", stop)
+    monkeypatch.setattr(Simulation, "learn", stop)
     said, _, code, _ = run("--budgets", "0,4,8", "--json", "out.json")
     assert code == 130
     report = json.loads((files / "out.json").read_text())

@@ -102,7 +102,7 @@ class Simulation:
         """Asks the engines of all texts that may be needed. ``progress`` hears how many of how many are done."""
         needed = self.train
         if self.strategy == "random":
-            needed = [self.train[row] for seed in self.seeds for row in self._order(seed)[: self.budgets[-1]]]
+            needed = [self.train[row] for seed in self.seeds for row in self.order(seed)[: self.budgets[-1]]]
         texts = list(dict.fromkeys(row.text for row in [*needed, *self.test] if row.text))
         for first in range(0, len(texts), _READ_AT_ONCE):
             part = texts[first : first + _READ_AT_ONCE]
@@ -114,31 +114,34 @@ class Simulation:
     def run(self) -> Iterator[Point]:
         """The points, seed by seed and each from the least budget to the greatest."""
         for seed in self.seeds:
-            memory: LabelMemory | None = None
             revealed: list[Example] = []
-            order = [int(row) for row in self._order(seed)]
+            order = self.order(seed)
             spoil = np.random.default_rng([seed, 1])
             for budget in self.budgets:
                 while len(revealed) < budget:
                     if self.strategy == "uncertain":
-                        if revealed:
-                            memory = self._learn(revealed)
-                        order = self._unsure_first(order, memory)
+                        order = self._unsure_first(order, self.learn(revealed))
                     step = max(4, len(revealed) // 4) if self.strategy == "uncertain" else budget
                     count = min(step, budget - len(revealed))
                     revealed += [self._label(self.train[row], spoil) for row in order[:count]]
                     order = order[count:]
                 began = time.perf_counter()
-                memory = self._learn(revealed) if revealed else None
-                answers = self._answers([row.text for row in self.test], memory)
+                memory = self.learn(revealed)
+                answers = self.answers([row.text for row in self.test], memory)
                 seconds = time.perf_counter() - began
                 tally = rivals.tally_of(self.field, [row.labels for row in self.test], answers)
                 yield Point(budget, seed, tally.metric, tally.value, round(seconds, 4))
 
-    def _order(self, seed: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-        return np.random.default_rng(seed).permutation(len(self.train))
+    def said(self, text: str) -> list[Chances]:
+        """What each engine says of a text that was read, with its vector."""
+        return self._said[text]
 
-    def _learn(self, revealed: Sequence[Example]) -> LabelMemory | None:
+    def order(self, seed: int) -> list[int]:
+        """In which order the rows are labelled, where that does not depend on answers."""
+        return [int(row) for row in np.random.default_rng(seed).permutation(len(self.train))]
+
+    def learn(self, revealed: Sequence[Example]) -> LabelMemory | None:
+        """The memory of labels; None of none. Their texts were read."""
         usable = recollection.usable_of(self.field, revealed)
         if not usable:
             return None
@@ -148,14 +151,15 @@ class Simulation:
         seen = Seen(vectors, chances.together(self.plan, each)[0].labels)
         return recollection.remember(self.plan, usable, seen, len(revealed), self._encoder)
 
-    def _answers(self, texts: Sequence[str], memory: LabelMemory | None) -> list[Answer]:
+    def answers(self, texts: Sequence[str], memory: LabelMemory | None) -> list[Answer]:
+        """One Answer per text that was read; "" is answered with the reason."""
         known = list(dict.fromkeys(text for text in texts if text))
         decided = chances.decide(self.plan, known, self._together(known), memory) if known else []
         found = dict(zip(known, decided, strict=True))
         return [found[text] if text else classification.empty(self.field) for text in texts]
 
     def _unsure_first(self, order: Sequence[int], memory: LabelMemory | None) -> list[int]:
-        scores = [one.score for one in self._answers([self.train[row].text for row in order], memory)]
+        scores = [one.score for one in self.answers([self.train[row].text for row in order], memory)]
         return [row for _, _, row in sorted(zip(scores, range(len(order)), order, strict=True))]
 
     def _label(self, row: Row, spoil: np.random.Generator) -> Example:
@@ -170,7 +174,7 @@ class Simulation:
         return Example(row.text, (other if other in wrong else wrong[0],) if wrong else row.labels)
 
     def _together(self, texts: Sequence[str]) -> list[Chances]:
-        each = [self._said[text] for text in texts]
+        each = [self.said(text) for text in texts]
         return [_stack([one[number] for one in each]) for number in range(len(self.plan.alone))]
 
 

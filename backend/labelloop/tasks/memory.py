@@ -39,6 +39,7 @@ _TRUST = 40.0
 """How hard it is for the examples to change the exponent of the zero-shot chances from 1."""
 
 Right = NDArray[np.bool_]
+Groups = NDArray[np.integer]
 
 
 def settled(n: int) -> int:
@@ -59,7 +60,9 @@ class Head:
     examples: int
 
 
-def weigh(vectors: NDArray[np.floating], right: Right, zero_shot: Array, several: bool) -> tuple[float, ...]:
+def weigh(
+    vectors: NDArray[np.floating], right: Right, zero_shot: Array, several: bool, groups: Groups | None = None
+) -> tuple[float, ...]:
     """How far the zero-shot alone and each of ``STRENGTHS`` are to be believed; what most of a fit costs.
 
     By the likelihood of each example under heads that have not seen it (pseudo-BMA; Yao et al. 2018). The share of
@@ -70,12 +73,14 @@ def weigh(vectors: NDArray[np.floating], right: Right, zero_shot: Array, several
         vectors: (n_examples, d) of length 1. No text should occur twice.
         right: (n_examples, n_labels) which labels were accepted; one in a row, or with ``several`` any number.
         zero_shot: (n_examples, n_labels) chances of the same texts without memory.
+        groups: (n_examples,) of examples that are alike, such as the words of a text: one number for each group. All of
+            a group are left out together.
 
     Raises:
         ValueError: there are no examples, or the shapes do not agree.
     """
     known = _Known.of(vectors, right, zero_shot, several)
-    likelihood = _left_out(known)
+    likelihood = _left_out(known, np.arange(len(known.right)) if groups is None else groups[-MOST_EXAMPLES:])
     belief = _BELIEF + _TEMPER * likelihood.sum(axis=1)
     shares = np.exp(belief - belief.max())
     shares[shares < _LEAST_SHARE * shares.sum()] = 0
@@ -83,7 +88,12 @@ def weigh(vectors: NDArray[np.floating], right: Right, zero_shot: Array, several
 
 
 def fit(
-    vectors: NDArray[np.floating], right: Right, zero_shot: Array, several: bool, shares: Sequence[float] = ()
+    vectors: NDArray[np.floating],
+    right: Right,
+    zero_shot: Array,
+    several: bool,
+    shares: Sequence[float] = (),
+    groups: Groups | None = None,
 ) -> Head:
     """The head of one field. The same examples give the same head in every process.
 
@@ -93,12 +103,13 @@ def fit(
 
     Args:
         shares: of ``weigh``, of these or nearly these examples; none: it is asked.
+        groups: as of ``weigh``.
 
     Raises:
         ValueError: as ``weigh``.
     """
     known = _Known.of(vectors, right, zero_shot, several)
-    shares = tuple(shares) or weigh(vectors, right, zero_shot, several)
+    shares = tuple(shares) or weigh(vectors, right, zero_shot, several, groups)
     weights: Array = np.zeros((known.turned.shape[1], right.shape[1]))
     trust = shares[0]
     last: _Fit | None = None
@@ -194,12 +205,13 @@ def _axes(vectors: Array) -> tuple[Array, Array]:
     return axes[:, kept], along[kept]
 
 
-def _left_out(known: _Known) -> Array:
+def _left_out(known: _Known, groups: Groups) -> Array:
     """(1 + n_strengths, n_rows) log-probability of what is right, of the zero-shot alone and of each strength by heads
     that have not seen the row."""
-    n = len(known.right)
+    each, place = np.unique(groups, return_inverse=True)
+    n = len(each)
     folds = n if n <= 20 else 10 if n <= 100 else 5
-    fold = np.random.default_rng(_SEED).permutation(n) % max(folds, 2)
+    fold = (np.random.default_rng(_SEED).permutation(n) % max(folds, 2))[place]
     found: list[list[Array]] = []
     for one in range(folds):
         out, others = known.rows(fold == one), known.rows(fold != one)
