@@ -461,7 +461,7 @@ def _listed(counts: dict[str, int]) -> str:
 
 def setting() -> Row:
     return {
-        "command": "LABELLOOP_DATA=... PYTHONPATH=backend python benchmarks/tasks.py --rows N (of each set: in the table)",
+        "command": "LABELLOOP_DATA=... PYTHONPATH=backend python benchmarks/tasks.py --rows N (in the table)",
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "versions": {name: version(name) for name in ("torch", "transformers", "sentence-transformers")},
