@@ -60,7 +60,8 @@ KINDS = {
 
 
 def predict(kind: str, folder: Path, count: int, settings: Settings) -> list[Row]:
-    """Per row "logprob" (None: no model wrote it, or none is told), "origin", "score" and whether it is "right"."""
+    """Per row "logprob" (None: no model wrote it, or none is told), "origin", "score", the metric as "worth", and
+    whether it is "right"."""
     name, config, read = KINDS[kind]
     lines = (folder / name / "train.jsonl").read_text(encoding="utf-8").splitlines()[-count:]
     items, references = zip(*(read(json.loads(line)) for line in lines), strict=True)
@@ -82,6 +83,7 @@ def predict(kind: str, folder: Path, count: int, settings: Settings) -> list[Row
             "logprob": one.provenance.get("logprob"),
             "origin": one.provenance.get("origin", "none"),
             "score": one.score,
+            "worth": round(its, 4),
             "right": its >= text_metrics.USEFUL[kind],
         }
         for one, its in zip(answers, worth, strict=True)
