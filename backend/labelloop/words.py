@@ -314,8 +314,15 @@ class Bundle(Word):
 
     @property
     def remembering(self) -> frozenset[str]:
-        """Names of the fields whose answers follow the labels that people gave, without training."""
-        return frozenset(one.name for one in self.fields if not (one.dynamic or one.structured))
+        """Names of the fields whose answers follow the labels that people gave, without training: by themselves, or
+        since they speak of regions of those that do."""
+        found = {
+            plan.field.name
+            for plan in self.plans
+            if not plan.field.dynamic
+            and (not plan.field.structured or (plan.field.kind == "entities" and plan.engine == "encoder"))
+        }
+        return frozenset(found | {one.name for one in self.fields if found & set(one.regions_of)})
 
     @property
     def digest(self) -> str:

@@ -92,4 +92,4 @@ def _as_read(plan: FieldPlan, one: Example, settings: Settings) -> recollection.
 
     texts: Mapping[str, str] = render_all([plan.field], one.data, limit=settings.max_text_chars)[0]
     text = texts.get(plan.field.name, "")
-    return Read(text, tuple(one.answer.labels)) if text.strip() else None
+    return Read(text, tuple(one.answer.labels), tuple(one.answer.spans)) if text.strip() else None
