@@ -14,8 +14,9 @@ from labelloop.engines.identity import identify
 from labelloop.errors import ConfigError, SettingsError
 from labelloop.prompting import Prompt, PromptFile, load_prompt
 from labelloop.settings import EngineName, Settings
-from labelloop.tasks import chances, entities, own_labels, structured
+from labelloop.tasks import chances, own_labels, structured
 from labelloop.tasks.serving import engine_of, usual_model
+from labelloop.tasks.span_memory import SpanMemory
 from labelloop.words import Answer, Bundle, Field, FieldPlan, Second
 
 KINDS: dict[tuple[str, EngineName], str] = {
@@ -28,7 +29,7 @@ KINDS: dict[tuple[str, EngineName], str] = {
 }
 """(Task kind, engine that serves it) -> the prompt that new plans use."""
 
-Recollection = chances.Recollection | entities.Recollection
+Recollection = chances.Recollection | SpanMemory
 """What the labels of one field say: of a field that chooses labels, or of one that marks entities."""
 
 _CAUSAL_RANKS, _CAUSAL_WRITES = 12, 100

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from labelloop.tasks.entity_prompt import EntityConstants, EntityPrompt
 from labelloop.tasks.mentions import NONE, Array, Finder, Mention, Read, read
 from labelloop.tasks.metrics import agreement
 from labelloop.words import Answer, Field, FieldPlan, Passage, Reading, Span
+
+if TYPE_CHECKING:
+    from labelloop.tasks.span_memory import SpanMemory
 
 PROMPT = "entities/v1"
 _NOTHING_FOUND = 0.9  # how sure it is that there is nothing where nothing is found
@@ -56,20 +59,6 @@ class Candidate(NamedTuple):
     score: float = 0.0
 
 
-class Recollection(Protocol):
-    """What the spans that people marked say, beside the field's models; of examples as ``chances.Recollection``."""
-
-    @property
-    def epoch(self) -> int: ...
-
-    @property
-    def examples(self) -> int: ...
-
-    def drafts(self, passages: Sequence[Passage], candidates: Sequence[Candidate]) -> list[Draft]:
-        """The spans, the surest first: some of the candidates, and texts that were marked elsewhere."""
-        ...
-
-
 _models: Recent[Hashable, _Model] = Recent(16)
 
 
@@ -78,7 +67,7 @@ def answer(
     readings: Sequence[Reading],
     engine: ContextEngine,
     prompt: EntityPrompt,
-    memory: Recollection | None = None,
+    memory: SpanMemory | None = None,
 ) -> list[Answer]:
     """One Answer per reading, its spans in the order of the text, none overlapping another in one object.
 
@@ -105,7 +94,7 @@ def answers_of(
     passages: Sequence[Sequence[Passage]],
     drafts: Iterable[Draft],
     free: Sequence[float] | None = None,
-    memory: Recollection | None = None,
+    memory: SpanMemory | None = None,
 ) -> list[Answer]:
     """One Answer per reading, whose passages are given, from drafts of all of them. ``free``: per passage the
     probability that it has no span where none is found."""

@@ -32,29 +32,8 @@ _WORD = re.compile(
 )
 _SENTENCE_ENDS = frozenset('.!?:"“”«»•|-')
 _CONNECTORS = frozenset(
-    [
-        "of",
-        "the",
-        "and",
-        "de",
-        "van",
-        "von",
-        "la",
-        "del",
-        "di",
-        "da",
-        "el",
-        "al",
-        "bin",
-        "&",
-        "-",
-        "'",
-        "’",
-        "s",
-        ".",
-        "/",
-    ]
-)
+    ["of", "the", "and", "de", "van", "von", "la", "del", "di", "da", "el", "al", "bin"]
+) | frozenset(["&", "-", "'", "’", "s", ".", "/"])
 
 
 @dataclass

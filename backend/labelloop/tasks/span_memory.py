@@ -31,7 +31,8 @@ class Marked(NamedTuple):
 
 @dataclass(frozen=True)
 class SpanMemory:
-    """An ``entities.Recollection``. ``surfaces``: by text, (1 + n_labels,) how often it was left and had each label."""
+    """``epoch``, ``examples``: as of ``chances.Recollection``; an example is a passage. ``surfaces``: by text,
+    (1 + n_labels,) how often it was left and had each label. ``head``: None where no candidate was seen."""
 
     epoch: int
     examples: int

@@ -29,6 +29,7 @@ from labelloop.tasks import (
 from labelloop.tasks.classification import EMPTY
 from labelloop.tasks.entity_prompt import EntityPrompt
 from labelloop.tasks.relation_prompt import RelationPrompt
+from labelloop.tasks.span_memory import SpanMemory
 from labelloop.tasks.structure_prompt import RelatingPrompt, TaggingPrompt
 from labelloop.tasks.writing import Craft, writes
 from labelloop.tasks.writing_prompt import WritingPrompt
@@ -163,7 +164,7 @@ def _found(plan: FieldPlan, known: Mapping[str, Answer]) -> tuple[Span, ...]:
 
 
 def _answers(
-    plan: FieldPlan, readings: Sequence[Reading], settings: Settings, memory: entities.Recollection | None = None
+    plan: FieldPlan, readings: Sequence[Reading], settings: Settings, memory: SpanMemory | None = None
 ) -> list[Answer]:
     read = [reading for reading in readings if not reading.empty]
     nothing = Answer(field=plan.field.name, labels=(), score=0.0, reason=EMPTY)
