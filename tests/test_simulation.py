@@ -11,6 +11,7 @@ from labelloop.cli import app
 from labelloop.engines.encoder import Encoder
 from labelloop.errors import LabelLoopError, RequestError
 from labelloop.offline import field_named, read_schema
+from labelloop.replay import Labels
 from labelloop.settings import Settings
 from labelloop.simulation import Row, Simulation
 from labelloop.words import Field
@@ -19,7 +20,8 @@ CONFIG = """
 <View>
   <Text name="text" value="$text"/>
   <Choices name="team" toName="text"><Choice value="North"/><Choice value="South"/><Choice value="West"/></Choices>
-  <Labels name="spans" toName="text"><Label value="Person"/></Labels>
+  <Labels name="spans" toName="text"><Label value="Person"/><Label value="Vessel"/></Labels>
+  <Choices name="each" toName="text" perRegion="true"><Choice value="good"/><Choice value="bad"/></Choices>
 </View>
 """  # names that say nothing of the texts: only labels can tell
 SUBJECTS = {
@@ -83,11 +85,11 @@ def test_the_least_sure_rows_are_labelled_first(field: Field) -> None:
     made = simulation(field, [4], strategy="uncertain")
     scores = {
         row.text: one.score
-        for row, one in zip(made.train, made.answers([r.text for r in made.train], None), strict=True)
+        for row, one in zip(made.train, made.replay.answers([r.text for r in made.train], None), strict=True)
     }
     asked: list[str] = []
-    learn = made.learn
-    made.learn = lambda revealed: (asked.extend(one.text for one in revealed), learn(revealed))[1]  # type: ignore[method-assign]
+    learn = made.replay.learn
+    made.replay.learn = lambda revealed: (asked.extend(one.text for one in revealed), learn(revealed))[1]  # type: ignore[method-assign]
     list(made.run())
     assert sorted(asked) == sorted(sorted(scores, key=lambda text: scores[text])[:4])
 
@@ -100,8 +102,8 @@ def test_wrong_labels_of_a_field_with_several_add_or_remove_one(field: Field) ->
     several = field.model_copy(update={"multiple": True})
     made = simulation(several, [40], noise=0.5, seeds=1)
     seen: list[tuple[tuple[str, ...], ...]] = []
-    learn = made.learn
-    made.learn = lambda revealed: (seen.extend(one.labels for one in revealed), learn(revealed))[1]  # type: ignore[method-assign]
+    learn = made.replay.learn
+    made.replay.learn = lambda revealed: (seen.extend(one.labels for one in revealed), learn(revealed))[1]  # type: ignore[method-assign]
     list(made.run())
     assert {len(labels) for labels in seen} == {0, 1, 2}
 
@@ -162,15 +164,15 @@ def test_texts_that_are_tested_are_not_learned_from(files: Path) -> None:
 
 
 def test_what_was_measured_until_it_was_stopped_is_kept(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    learn, calls = Simulation.learn, []
+    learn, calls = Labels.learn, []
 
-    def stop(self: Simulation, revealed: list[object]) -> object:
+    def stop(self: Labels, revealed: list[object]) -> object:
         calls.append(len(revealed))
         if len(calls) == 3:
             raise KeyboardInterrupt
         return learn(self, revealed)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Simulation, "learn", stop)
+    monkeypatch.setattr(Labels, "learn", stop)
     said, _, code, _ = run("--budgets", "0,4,8", "--json", "out.json")
     assert code == 130
     report = json.loads((files / "out.json").read_text())
@@ -184,7 +186,7 @@ def test_what_was_measured_until_it_was_stopped_is_kept(files: Path, monkeypatch
         (("--budgets", "-4"), "not numbers of labels", 2),
         (("--budgets", "500"), "fewer than the budget 500", 2),
         (("--gold", "wrong"), "No task has the column 'wrong'", 2),
-        (("--field", "spans"), "cannot be simulated", 2),
+        (("--field", "each"), "cannot be simulated", 2),
         (("--field", "nothing"), "no control 'nothing'", 2),
         (("--test", "missing.jsonl"), "cannot be read", 2),
         (("--json", "no/such/folder.json"), "no folder", 2),
@@ -193,6 +195,24 @@ def test_what_was_measured_until_it_was_stopped_is_kept(files: Path, monkeypatch
 def test_mistakes_are_named(files: Path, arguments: tuple[str, ...], message: str, code: int) -> None:
     error = run(*arguments)[3]
     assert isinstance(error, LabelLoopError) and message in error.message and error.exit_code == code
+
+
+SHIPS = ["Aurora", "Calypso", "Dorothea", "Meridian"]
+SAILED = ["The crew of the {} waited.", "We boarded the {} at noon.", "Nobody left the {} that day.", "The {} sank."]
+
+
+def test_marked_spans_are_replayed_too(files: Path) -> None:
+    told = [(line, ship) for line in SAILED for ship in SHIPS]
+    for name, some in (("train.jsonl", told[:8]), ("test.jsonl", told[8:])):
+        rows = []
+        for line, ship in some:
+            text, start = line.format(ship), line.index("{")
+            rows.append({"text": text, "right": [{"start": start, "end": start + len(ship), "label": "Vessel"}]})
+        (files / name).write_text("\n".join(map(json.dumps, rows)))
+    said, _, code, error = run("--field", "spans", "--budgets", "0,8", "--seeds", "1", "--json", "out.json")
+    assert (code, error) == (0, None) and "F1" in said
+    none, some = (one["value"] for one in json.loads((files / "out.json").read_text())["points"])
+    assert none < 0.5 and some > none + 0.3
 
 
 def test_a_chart_of_one_point_and_of_names_in_need_of_escape() -> None:

@@ -16,6 +16,7 @@ from labelloop.prompting import Prompt, PromptFile, load_prompt
 from labelloop.settings import EngineName, Settings
 from labelloop.tasks import chances, own_labels, structured
 from labelloop.tasks.serving import engine_of, usual_model
+from labelloop.tasks.span_memory import SpanMemory
 from labelloop.words import Answer, Bundle, Field, FieldPlan, Second
 
 KINDS: dict[tuple[str, EngineName], str] = {
@@ -27,6 +28,9 @@ KINDS: dict[tuple[str, EngineName], str] = {
     **{key: kind.prompt for key, kind in structured.KINDS.items()},
 }
 """(Task kind, engine that serves it) -> the prompt that new plans use."""
+
+Recollection = chances.Recollection | SpanMemory
+"""What the labels of one field say: of a field that chooses labels, or of one that marks entities."""
 
 _CAUSAL_RANKS, _CAUSAL_WRITES = 12, 100
 """A causal model reads a text once and then only the labels, but a token costs it ten times what it costs a small
@@ -96,7 +100,7 @@ def answer(
     bundle: Bundle,
     rendered: Sequence[Mapping[str, str]],
     settings: Settings,
-    memories: chances.Recollections | None = None,
+    memories: Mapping[str, Recollection] | None = None,
 ) -> list[list[Answer]]:
     """Per item, one Answer per plan whose field's name is among the item's texts, in the order of the plans.
 
@@ -114,8 +118,14 @@ def answer(
     if any(one.field.dynamic for one in bundle.plans):
         return own_labels.answer_each(bundle, rendered, lambda part, texts: answer(part, texts, settings, memories))
     answers: list[dict[str, Answer]] = [{} for _ in rendered]
-    chances.answer([one for one in bundle.plans if not one.field.structured], rendered, answers, settings, memories)
-    structured.answer(bundle, rendered, answers, settings)
+    chances.answer(
+        [one for one in bundle.plans if not one.field.structured],
+        rendered,
+        answers,
+        settings,
+        cast(chances.Recollections, memories or {}),
+    )
+    structured.answer(bundle, rendered, answers, settings, memories)
     return [[found[p.field.name] for p in bundle.plans if p.field.name in found] for found in answers]
 
 

@@ -62,8 +62,8 @@ def answer(
     memories: Recollections | None = None,
 ) -> None:
     """Adds to ``answers``, per item by field name, the answers of plans that choose labels. Raises as ``of_texts``."""
-    memories = memories or {}
     texts = {one.field.name: _texts(one, rendered) for one in plans}
+    memories = {name: one for name, one in (memories or {}).items() if name in texts}
     each = _each(plans, texts, settings, {name: memory.encoder for name, memory in memories.items()})
     for place, one in enumerate(plans):
         name = one.field.name

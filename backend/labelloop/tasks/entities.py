@@ -5,18 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from labelloop.engines import ContextEngine, SpanEngine
 from labelloop.engines.batching import parts
 from labelloop.engines.recent import Recent
+from labelloop.tasks.calibration import Array as Floats
 from labelloop.tasks.calibration import rounded
 from labelloop.tasks.entity_labels import Meaning, meanings, told
 from labelloop.tasks.entity_prompt import EntityConstants, EntityPrompt
 from labelloop.tasks.mentions import NONE, Array, Finder, Mention, Read, read
 from labelloop.tasks.metrics import agreement
 from labelloop.words import Answer, Field, FieldPlan, Passage, Reading, Span
+
+if TYPE_CHECKING:
+    from labelloop.tasks.span_memory import SpanMemory
 
 PROMPT = "entities/v1"
 _NOTHING_FOUND = 0.9  # how sure it is that there is nothing where nothing is found
@@ -40,10 +45,30 @@ class _Model:
     usual: tuple[float, ...]
 
 
+class Candidate(NamedTuple):
+    """A passage that may have a label. ``owner``: index of its object's passage. ``chances``: (1 + n_labels,) that it
+    has none, then each label. ``vector``: what it is in its context, beside what it is by itself. ``label``, ``score``:
+    what is said of it without memory; nothing of what the models did not find."""
+
+    owner: int
+    start: int
+    end: int
+    chances: Floats
+    vector: Array
+    label: int | None = None
+    score: float = 0.0
+
+
 _models: Recent[Hashable, _Model] = Recent(16)
 
 
-def answer(plan: FieldPlan, readings: Sequence[Reading], engine: ContextEngine, prompt: EntityPrompt) -> list[Answer]:
+def answer(
+    plan: FieldPlan,
+    readings: Sequence[Reading],
+    engine: ContextEngine,
+    prompt: EntityPrompt,
+    memory: SpanMemory | None = None,
+) -> list[Answer]:
     """One Answer per reading, its spans in the order of the text, none overlapping another in one object.
 
     The field's labels are read as types of passages (``entity_labels``), and models fitted on the prompt's sentences
@@ -51,22 +76,44 @@ def answer(plan: FieldPlan, readings: Sequence[Reading], engine: ContextEngine, 
     the similarity of the passage to the label's words decides. ``Answer.score`` is that of its least sure span; without
     spans, the probability that there is none.
     """
-    names = [source.name for source in plan.field.sources]
-    passages = [[one for one in reading.passages if one.name in names and one.text.strip()] for reading in readings]
+    passages = [read_by(plan.field, reading) for reading in readings]
     flat = [passage for some in passages for passage in some]
     drafts: Iterable[Draft]
     if plan.engine == "gliner":
         drafts, free = _by_itself(plan.field, flat, engine)  # type: ignore[arg-type]
+    elif memory is not None:
+        drafts = memory.drafts(flat, candidates(plan, flat, engine, prompt))
+        free = [_NOTHING_FOUND] * len(flat)
     else:
         drafts, free = _by_types(plan, flat, engine, prompt), [_NOTHING_FOUND] * len(flat)
+    return answers_of(plan.field, passages, drafts, free, memory)
+
+
+def answers_of(
+    field: Field,
+    passages: Sequence[Sequence[Passage]],
+    drafts: Iterable[Draft],
+    free: Sequence[float] | None = None,
+    memory: SpanMemory | None = None,
+) -> list[Answer]:
+    """One Answer per reading, whose passages are given, from drafts of all of them. ``free``: per passage the
+    probability that it has no span where none is found."""
+    told = {} if memory is None else {"memory": memory.examples}
+    flat = [passage for some in passages for passage in some]
     answers = []
-    found = iter(zip(placed(plan.field, flat, drafts), free, strict=True))
+    found = iter(zip(placed(field, flat, drafts), free or [_NOTHING_FOUND] * len(flat), strict=True))
     for some in passages:
         its_own = [next(found) for _ in some]
         mine = tuple(span for its, _ in its_own for span in its)
         least = min((span.score for span in mine), default=min((none for _, none in its_own), default=1.0))
-        answers.append(Answer(field=plan.field.name, labels=(), score=rounded(least), spans=mine))
+        answers.append(Answer(field=field.name, labels=(), score=rounded(least), spans=mine, provenance=told))
     return answers
+
+
+def read_by(field: Field, reading: Reading) -> list[Passage]:
+    """The passages in which the field's spans can be."""
+    names = [source.name for source in field.sources]
+    return [one for one in reading.passages if one.name in names and one.text.strip()]
 
 
 def placed(field: Field, passages: Sequence[Passage], drafts: Iterable[Draft]) -> list[list[Span]]:
@@ -105,6 +152,55 @@ def _by_types(
                 if not second or label in model.dense:
                     score = _calibrated(mention.certainty * chance, constants)
                     yield part[place], mention.start, mention.end, label, score
+
+
+def candidates(
+    plan: FieldPlan,
+    passages: Sequence[Passage],
+    engine: ContextEngine,
+    prompt: EntityPrompt,
+    marked: Sequence[Sequence[tuple[int, int]]] = (),
+) -> list[Candidate]:
+    """What the field's models find, with the chances of all labels; a passage is read once for all of them.
+
+    Args:
+        marked: per passage, (start, end) of what is a candidate too, found or not.
+    """
+    model, constants = _model_of(plan, engine, prompt), prompt.constants
+    found: list[Candidate] = []
+    for part in parts(range(len(passages)), lambda owner: len(passages[owner].text), _PART):
+        reads = read([passages[owner].text for owner in part], engine, constants.depth)
+        known: set[tuple[int, int, int]] = set()
+        for second, finder in enumerate(model.finders):
+            for place, one, label, chance in _found(finder, model, reads, engine, constants):
+                if (second and label not in model.dense) or (place, one.start, one.end) in known:
+                    continue
+                known.add((place, one.start, one.end))
+                sure = _calibrated(one.certainty, constants)
+                row = _spread(one, label, chance, finder, len(plan.field.labels))
+                chances, score = np.array([1 - sure, *(sure * row)]), _calibrated(one.certainty * chance, constants)
+                found.append(Candidate(part[place], one.start, one.end, chances, one.vector, label, score))
+        for place, owner in enumerate(part):
+            missed = [its for its in (marked[owner] if marked else ()) if (place, *its) not in known]
+            for one in model.finders[0].given(reads[place], missed, engine) if model.finders else ():
+                row = _spread(one, None, 0.0, model.finders[0], len(plan.field.labels))
+                found.append(Candidate(owner, one.start, one.end, np.array([0.5, *(0.5 * row)]), one.vector))
+    return found
+
+
+def _spread(one: Mention, label: int | None, chance: float, finder: Finder, n_labels: int) -> Floats:
+    """(n_labels,) chances that sum to 1: the decided label's own, those of the others by their types, in even parts."""
+    row: Floats = np.zeros(n_labels)
+    for owners, its in zip(finder.types, one.types, strict=True):
+        row[list(owners)] += float(its) / len(owners)
+    if label is None:
+        row /= row.sum()
+        return row
+    row[label] = 0.0
+    row *= (1 - chance) / max(row.sum(), 1e-9)
+    row[label] = max(chance, 1e-9)
+    row /= row.sum()
+    return row
 
 
 def _found(

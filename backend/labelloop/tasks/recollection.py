@@ -14,9 +14,9 @@ from labelloop.engines import Vectors
 from labelloop.engines.identity import identify
 from labelloop.engines.recent import Recent
 from labelloop.settings import Settings
-from labelloop.tasks import chances, memory
+from labelloop.tasks import chances, entities, memory, span_memory, structured
 from labelloop.tasks.calibration import Array
-from labelloop.words import Field, FieldPlan, Path
+from labelloop.words import Field, FieldPlan, Path, Reading, Span
 
 MOST_EXAMPLES = memory.MOST_EXAMPLES
 _READ_AT_ONCE = 64
@@ -24,10 +24,12 @@ _READ_AT_ONCE = 64
 
 class Example(NamedTuple):
     """``text``: the rendered input of the field, as ``tasks.answer`` takes it. ``labels``: the accepted paths, in any
-    order; none is an answer where several may be chosen."""
+    order; none is an answer where several may be chosen. ``spans``: of a field that marks entities, the accepted ones;
+    none is an answer."""
 
     text: str
-    labels: tuple[Path, ...]
+    labels: tuple[Path, ...] = ()
+    spans: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,14 @@ _seen: Recent[tuple[str, str], tuple[Vectors, Array]] = Recent(4 * MOST_EXAMPLES
 _shares: Recent[str, tuple[float, ...]] = Recent(64)
 
 
-def learn(plan: FieldPlan, examples: Sequence[Example], epoch: int, settings: Settings) -> LabelMemory | None:
-    """The memory of a field that chooses labels; None where no example can be used, or its labels come with each item.
+_marked: Recent[tuple[str, str, tuple[Span, ...]], tuple[span_memory.Marked, ...]] = Recent(MOST_EXAMPLES)
+
+
+def learn(
+    plan: FieldPlan, examples: Sequence[Example], epoch: int, settings: Settings
+) -> LabelMemory | span_memory.SpanMemory | None:
+    """The memory of a field that chooses labels or marks entities by an encoder; None of other fields, of those whose
+    labels come with each item, and where no example can be used.
 
     Each example is read once in a process, however often this is asked; of the first call the reading is most of the
     time. Fitting takes milliseconds for ten labels and some tenths of a second for a hundred, and now and then (when
@@ -77,6 +85,8 @@ def learn(plan: FieldPlan, examples: Sequence[Example], epoch: int, settings: Se
     Raises:
         ModelError, SettingsError: as ``tasks.answer``.
     """
+    if structured.remembers(plan):
+        return span_memory.learn(plan.field, marked(plan, examples, settings), epoch)
     if plan.field.dynamic or plan.field.structured:
         return None
     usable = usable_of(plan.field, examples)
@@ -86,6 +96,42 @@ def learn(plan: FieldPlan, examples: Sequence[Example], epoch: int, settings: Se
     used = usable[-MOST_EXAMPLES:]
     seen = _read(plan, [one.text for one in used], encoder, settings)
     return remember(plan, usable, seen, epoch, encoder)
+
+
+def marked(plan: FieldPlan, examples: Sequence[Example], settings: Settings) -> list[span_memory.Marked]:
+    """The passages of the last ``MOST_EXAMPLES`` examples with what models find in them; of one text the last. Each is
+    read once in a process."""
+    latest = {one.text: one for one in examples}
+    found = [one for one in latest.values() if not Reading.model_validate_json(one.text).empty][-MOST_EXAMPLES:]
+    mark = hashlib.sha256(plan.model_dump_json().encode()).hexdigest()
+
+    def read(new: list[tuple[str, str, tuple[Span, ...]]]) -> list[tuple[span_memory.Marked, ...]]:
+        made: list[tuple[span_memory.Marked, ...]] = []
+        for first in range(0, len(new), _READ_AT_ONCE):
+            made += go_through(plan, [(text, spans) for _, text, spans in new[first : first + _READ_AT_ONCE]], settings)
+        return made
+
+    each = _marked.get([(mark, one.text, one.spans) for one in found], read)
+    return [one for its in each for one in its]
+
+
+def go_through(
+    plan: FieldPlan, examples: Sequence[tuple[str, tuple[Span, ...]]], settings: Settings
+) -> list[tuple[span_memory.Marked, ...]]:
+    """Per example its passages, with what models find in them and what was marked. ``examples``: (text, spans)."""
+    passages = [entities.read_by(plan.field, Reading.model_validate_json(text)) for text, _ in examples]
+    flat = [
+        (passage, tuple(span for span in spans if span.source == passage.name))
+        for some, (_, spans) in zip(passages, examples, strict=True)
+        for passage in some
+    ]
+    ends = [[(span.start, span.end) for span in spans] for _, spans in flat]
+    found = structured.entity_candidates(plan, [passage for passage, _ in flat], ends, settings)
+    made = iter(
+        span_memory.Marked(passage, spans, tuple(one for one in found if one.owner == owner))
+        for owner, (passage, spans) in enumerate(flat)
+    )
+    return [tuple(next(made) for _ in some) for some in passages]
 
 
 def remember(

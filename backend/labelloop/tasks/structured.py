@@ -29,10 +29,11 @@ from labelloop.tasks import (
 from labelloop.tasks.classification import EMPTY
 from labelloop.tasks.entity_prompt import EntityPrompt
 from labelloop.tasks.relation_prompt import RelationPrompt
+from labelloop.tasks.span_memory import SpanMemory
 from labelloop.tasks.structure_prompt import RelatingPrompt, TaggingPrompt
 from labelloop.tasks.writing import Craft, writes
 from labelloop.tasks.writing_prompt import WritingPrompt
-from labelloop.words import Answer, Bundle, FieldPlan, Reading, Span
+from labelloop.words import Answer, Bundle, FieldPlan, Passage, Reading, Span
 
 
 @dataclass(frozen=True)
@@ -106,12 +107,16 @@ def prompt_of(kind: str, engine: EngineName, settings: Settings, name: str = "")
 
 
 def answer(
-    bundle: Bundle, rendered: Sequence[Mapping[str, str]], answers: Sequence[dict[str, Answer]], settings: Settings
+    bundle: Bundle,
+    rendered: Sequence[Mapping[str, str]],
+    answers: Sequence[dict[str, Answer]],
+    settings: Settings,
+    memories: Mapping[str, Any] | None = None,
 ) -> None:
     """Adds the answers of the structured fields to ``answers``, per item by field name.
 
     A field on spans finds them in its reading, where they are given; else in the answers of the span fields, which are
-    computed for it where the item does not ask for them.
+    computed for it where the item does not ask for them. ``memories``: by field name, of fields that mark entities.
     """
     plans = {one.field.name: one for one in bundle.plans if one.field.structured}
     needed: list[dict[str, Answer]] = [{} for _ in rendered]
@@ -128,7 +133,8 @@ def answer(
                     given = _found(plan, needed[index])
                     reading = reading.model_copy(update={"given": given})
                 asked.append((index, reading))
-            for (index, _), one in zip(asked, _answers(plan, [r for _, r in asked], settings), strict=True):
+            found = _answers(plan, [r for _, r in asked], settings, (memories or {}).get(name))
+            for (index, _), one in zip(asked, found, strict=True):
                 needed[index][name] = one
                 if name in rendered[index]:
                     answers[index][name] = one
@@ -157,14 +163,33 @@ def _found(plan: FieldPlan, known: Mapping[str, Answer]) -> tuple[Span, ...]:
     return tuple(span for span in spans if not plan.field.region_labels or span.label[-1] in plan.field.region_labels)
 
 
-def _answers(plan: FieldPlan, readings: Sequence[Reading], settings: Settings) -> list[Answer]:
+def _answers(
+    plan: FieldPlan, readings: Sequence[Reading], settings: Settings, memory: SpanMemory | None = None
+) -> list[Answer]:
     read = [reading for reading in readings if not reading.empty]
     nothing = Answer(field=plan.field.name, labels=(), score=0.0, reason=EMPTY)
     if not read:
         return [nothing for _ in readings]
     engine = load(plan.engine, plan.model, plan.revision, settings)
-    found = iter(kind_of(plan).answer(plan, read, engine, _prompt(plan, settings)))
+    if memory is not None and remembers(plan):
+        found = iter(entities.answer(plan, read, engine, cast(EntityPrompt, _prompt(plan, settings)), memory))
+    else:
+        found = iter(kind_of(plan).answer(plan, read, engine, _prompt(plan, settings)))
     return [nothing if reading.empty else next(found) for reading in readings]
+
+
+def remembers(plan: FieldPlan) -> bool:
+    """Whether the field's spans can have a memory: an encoder's models mark them."""
+    return plan.field.kind == "entities" and plan.engine == "encoder"
+
+
+def entity_candidates(
+    plan: FieldPlan, passages: Sequence[Passage], marked: Sequence[Sequence[tuple[int, int]]], settings: Settings
+) -> list[entities.Candidate]:
+    """``entities.candidates`` of a plan that ``remembers``."""
+    engine = load(plan.engine, plan.model, plan.revision, settings)
+    prompt = cast(EntityPrompt, _prompt(plan, settings))
+    return entities.candidates(plan, passages, engine, prompt, marked)
 
 
 def warm(bundle: Bundle, settings: Settings) -> None:
