@@ -16,7 +16,6 @@ from labelloop.scoring import cache, tickets, wire
 from labelloop.scoring.pace import Pace, cost
 from labelloop.scoring.wire import ZERO_SHOT, Epoch
 from labelloop.scoring.workplace import Item, Workplace, here
-from labelloop.tasks.chances import Recollections
 from labelloop.words import Answer, Bundle
 
 log = logging.getLogger(__name__)
@@ -145,7 +144,10 @@ def serve_urgent(place: Workplace, lane: str) -> None:
 
 
 def answer(
-    bundle: Bundle, texts: Sequence[Mapping[str, str]], place: Workplace, memories: Recollections | None = None
+    bundle: Bundle,
+    texts: Sequence[Mapping[str, str]],
+    place: Workplace,
+    memories: Mapping[str, tasks.Recollection] | None = None,
 ) -> list[list[Answer]]:
     """The answers of a micro-batch; an item that cannot be scored is answered with the reason and spoils no other."""
     try:

@@ -16,8 +16,7 @@ from labelloop.words import Bundle, Example, FieldPlan
 
 if TYPE_CHECKING:
     from labelloop.learning.store import Store
-    from labelloop.tasks import recollection
-    from labelloop.tasks.chances import Recollection, Recollections
+    from labelloop.tasks import Recollection, recollection
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ class Memories:
         self._settings = settings
         self._held: OrderedDict[tuple[int, str], _Held] = OrderedDict()
 
-    def of(self, store: Store, bundle: Bundle, digest: str, epoch: Epoch) -> Recollections:
+    def of(self, store: Store, bundle: Bundle, digest: str, epoch: Epoch) -> Mapping[str, Recollection]:
         """By field name what the connection's labels say, up to ``epoch`` at least. Where the labels cannot be read or
         learnt from just now, what was known before: an answer is worth more than none."""
         key = (epoch.connection, digest)

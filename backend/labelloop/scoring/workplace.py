@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from labelloop.words import Bundle
 
 if TYPE_CHECKING:
     from labelloop.learning.store import Store
-    from labelloop.tasks.chances import Recollections
+    from labelloop.tasks import Recollection
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class Workplace:
             self._bundles.popitem(last=False)
         return bundle
 
-    def memories(self, bundle: Bundle, digest: str, epoch: Epoch) -> Recollections:
+    def memories(self, bundle: Bundle, digest: str, epoch: Epoch) -> Mapping[str, Recollection]:
         """What the connection's labels say beside the engines, up to this epoch at least."""
         return self._memories.of(self.store, bundle, digest, epoch) if epoch.number else {}
 
