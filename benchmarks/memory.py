@@ -139,7 +139,7 @@ def measure_spans(train: list[Row], test: list[Row], settings: Settings) -> list
             said = [(s, (s.start, s.end, s.label) in g) for a, g in zip(answers, gold, strict=True) for s in a.spans]
             ece = calibration_error([span.score for span, _ in said], [hit for _, hit in said])
             figures = {"zero-shot": without, "memory": its}
-            gained = {name: [one.gained.tolist(), one.possible.tolist()] for name, one in figures.items()}
+            gained = {name: [_written(one.gained), _written(one.possible)] for name, one in figures.items()}
             cell = {"seed": seed, "budget": budget, "learn_s": round(learned, 3), "ece": round(ece, 4)}
             cells.append({**cell, "gained": gained})
             print(f"  seed {seed}, {budget} texts: {without.value:.3f}, {its.value:.3f}, {learned:.2f} s", flush=True)
@@ -148,10 +148,14 @@ def measure_spans(train: list[Row], test: list[Row], settings: Settings) -> list
 
 def tally(cell: dict, name: str) -> Tally:
     if "gained" in cell:
-        gained, possible = cell["gained"][name]
-        return Tally("F1", np.array(gained), np.array(possible))
+        gained, possible = (np.array(its.split(), np.float64) for its in cell["gained"][name])
+        return Tally("F1", gained, possible)
     hits = np.array([float(hit) for hit in cell["right"][name]])
     return Tally("accuracy", hits, np.ones(len(hits)))
+
+
+def _written(values: np.ndarray) -> str:
+    return " ".join(f"{value:g}" for value in values)
 
 
 def mean(tallies: list[Tally]) -> Tally:

@@ -24,8 +24,8 @@ class Replay(Protocol):
 
     plan: FieldPlan
 
-    def read(self, examples: Sequence[Example]) -> None:
-        """Asks the models of these texts; of spans also what was marked, which memory learns from."""
+    def read(self, texts: Sequence[str]) -> None:
+        """Asks the models of these texts, none of which is empty."""
         ...
 
     def learn(self, revealed: Sequence[Example]) -> Memory | None:
@@ -57,10 +57,10 @@ class Labels:
         self._encoder = recollection.encoder_of(plan, settings)
         self._said: dict[str, list[Chances]] = {}
 
-    def read(self, examples: Sequence[Example]) -> None:
-        each = chances.opinions(self.plan, [one.text for one in examples], self._encoder, self._settings)
-        for place, one in enumerate(examples):
-            self._said[one.text] = [_row(its, place) for its in each]
+    def read(self, texts: Sequence[str]) -> None:
+        each = chances.opinions(self.plan, texts, self._encoder, self._settings)
+        for place, text in enumerate(texts):
+            self._said[text] = [_row(one, place) for one in each]
 
     def learn(self, revealed: Sequence[Example]) -> LabelMemory | None:
         usable = recollection.usable_of(self.plan.field, revealed)
@@ -90,48 +90,26 @@ class Spans:
 
     def __init__(self, plan: FieldPlan, settings: Settings) -> None:
         self.plan, self._settings = plan, settings
-        self._read: dict[str, list[Marked]] = {}
+        self._found: dict[str, tuple[Marked, ...]] = {}
 
-    def read(self, examples: Sequence[Example]) -> None:
-        for one, its in zip(
-            examples,
-            recollection.go_through(self.plan, [(one.text, one.spans) for one in examples], self._settings),
-            strict=True,
-        ):
-            self._read[one.text] = list(its)
+    def read(self, texts: Sequence[str]) -> None:
+        self._found.update(zip(texts, recollection.go_through(self.plan, texts, self._settings), strict=True))
 
     def learn(self, revealed: Sequence[Example]) -> SpanMemory | None:
-        marked = []
-        for one in {one.text: one for one in revealed}.values():
-            for its in self._read[one.text]:
-                spans = tuple(span for span in one.spans if span.source == its.passage.name)
-                places = {(span.start, span.end) for span in spans}
-                kept = tuple(its for its in its.candidates if its.label is not None or (its.start, its.end) in places)
-                marked.append(its._replace(spans=spans, candidates=kept))
+        latest = {one.text: one for one in revealed}.values()
+        marked = [its for one in latest for its in recollection.with_spans(self._found[one.text], one.spans)]
         return span_memory.learn(self.plan.field, marked, len(revealed))
 
     def answers(self, texts: Sequence[str], memory: SpanMemory | None) -> list[Answer]:
         known = list(dict.fromkeys(text for text in texts if text))
         passages = [entities.read_by(self.plan.field, Reading.model_validate_json(text)) for text in known]
-        candidates = self._candidates(known)
-        if memory is None:
-            drafts = [
-                (one.owner, one.start, one.end, one.label, one.score) for one in candidates if one.label is not None
-            ]
-        else:
-            drafts = memory.drafts([passage for some in passages for passage in some], candidates)
+        flat = [passage for some in passages for passage in some]
+        its = [some for text in known for some in self._found[text]]
+        candidates = [one._replace(owner=owner) for owner, some in enumerate(its) for one in some.candidates]
+        drafts = [one[:5] for one in candidates] if memory is None else memory.drafts(flat, candidates)
         found = dict(zip(known, entities.answers_of(self.plan.field, passages, drafts, memory=memory), strict=True))
         nothing = Answer(field=self.plan.field.name, labels=(), score=0.0, reason=classification.EMPTY)
         return [found[text] if text else nothing for text in texts]
-
-    def _candidates(self, texts: Sequence[str]) -> list[entities.Candidate]:
-        """What models found, the owners counted over the passages of all texts."""
-        found, owner = [], 0
-        for text in texts:
-            for one in self._read[text]:
-                found += [its._replace(owner=owner) for its in one.candidates if its.label is not None]
-                owner += 1
-        return found
 
 
 def _row(one: Chances, place: int) -> Chances:

@@ -115,10 +115,10 @@ class Simulation:
         needed = self.train
         if self.strategy == "random":
             needed = [self.train[row] for seed in self.seeds for row in self.order(seed)[: self.budgets[-1]]]
-        rows = list({row.text: row for row in [*self.test, *needed] if row.text}.values())
-        for first in range(0, len(rows), _READ_AT_ONCE):
-            self.replay.read([row.example for row in rows[first : first + _READ_AT_ONCE]])
-            progress(min(first + _READ_AT_ONCE, len(rows)), len(rows))
+        texts = list(dict.fromkeys(row.text for row in [*needed, *self.test] if row.text))
+        for first in range(0, len(texts), _READ_AT_ONCE):
+            self.replay.read(texts[first : first + _READ_AT_ONCE])
+            progress(min(first + _READ_AT_ONCE, len(texts)), len(texts))
 
     def run(self) -> Iterator[Point]:
         """The points, seed by seed and each from the least budget to the greatest."""

@@ -74,17 +74,13 @@ def test_what_people_leave_is_not_marked_again(cpu: Settings) -> None:
     assert told(answers([text], cpu, learn(tasks.plan(FIELD, cpu), left, 1, cpu))[0]) == []
 
 
-def test_a_text_that_was_accepted_twice_is_marked_where_models_find_nothing(cpu: Settings) -> None:
+def test_an_accepted_text_is_marked_where_models_find_nothing_unless_it_was_left(cpu: Settings) -> None:
     new = "nothing was heard of the glass room since."
     assert told(answers([new], cpu, None)[0]) == []
-    examples = [
-        example("we slept in the glass room again.", glass_room="Place"),
-        example("in the glass room it was cold.", glass_room="Place"),
-    ]
+    once = [example("we slept in the glass room again.", glass_room="Place")]
     plan = tasks.plan(FIELD, cpu)
-    assert told(answers([new], cpu, learn(plan, examples, 1, cpu))[0]) == [("glass room", "Place")]
-    assert told(answers([new], cpu, learn(plan, examples[:1], 1, cpu))[0]) == []
-    left = [*examples, example("a glass room is a room of glass."), example("he drew a glass room.")]
+    assert told(answers([new], cpu, learn(plan, once, 1, cpu))[0]) == [("glass room", "Place")]
+    left = [*once, example("a glass room is a room of glass."), example("he drew a glass room.")]
     assert told(answers([new], cpu, learn(plan, left, 1, cpu))[0]) == []
 
 
@@ -109,19 +105,23 @@ def test_fields_without_examples_or_with_other_engines_have_no_span_memory(cpu: 
     assert learn(plan.model_copy(update={"engine": "causal"}), [example("Anna left.", Anna="Person")], 1, cpu) is None
 
 
-def candidate(owner: int, text: str, chances: list[float], seed: int) -> Candidate:
-    return Candidate(
-        owner, 0, len(text), np.array(chances), np.random.default_rng(seed).normal(size=8).astype(np.float32)
-    )
+def test_votes_count_beside_what_models_say() -> None:
+    passage = Passage(name="text", text="Anna")
+    sure = Candidate(0, 0, 4, 0, 0.8, np.array([0.1, 0.8, 0.1]))
+    place = Span(field="ner", source="text", start=0, end=4, text="Anna", label=("Place",))
+    once = span_memory.learn(FIELD, [Marked(passage, (place,), (sure,))], 1)
+    assert once is not None and once.drafts([passage], [sure]) == [(0, 0, 4, 1, pytest.approx(0.55))]
+    left = span_memory.learn(FIELD, [Marked(passage, (), (sure,))], 1)
+    assert left is not None and left.drafts([passage], [sure]) == [(0, 0, 4, 0, pytest.approx(0.8 / 1.5))]
+    often = span_memory.learn(FIELD, [Marked(passage, (), (sure,))] * 3, 1)
+    assert often is not None and often.drafts([passage], [sure]) == []
 
 
-def test_lost_labels_and_passages_without_candidates_are_no_trouble() -> None:
+def test_lost_labels_are_no_trouble() -> None:
     passage = Passage(name="text", text="Anna")
     gone = Span(field="ner", source="text", start=0, end=4, text="Anna", label=("Gone",))
     nothing = span_memory.learn(FIELD, [Marked(passage, (gone,), ())], 1)
-    assert nothing is not None and nothing.head is None and nothing.surfaces == {}
-    sure = candidate(0, "Anna", [0.1, 0.8, 0.1], 1)
-    assert nothing.drafts([passage], [sure]) == [(0, 0, 4, 0, pytest.approx(0.8))]
+    assert nothing is not None and nothing.votes == {} and nothing.drafts([passage], []) == []
     assert span_memory.learn(FIELD, [], 1) is None
 
 

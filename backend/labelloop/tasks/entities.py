@@ -46,17 +46,15 @@ class _Model:
 
 
 class Candidate(NamedTuple):
-    """A passage that may have a label. ``owner``: index of its object's passage. ``chances``: (1 + n_labels,) that it
-    has none, then each label. ``vector``: what it is in its context, beside what it is by itself. ``label``, ``score``:
-    what is said of it without memory; nothing of what the models did not find."""
+    """A passage that models found. ``owner``: index of its object's passage. ``label``, ``score``: what is said of it
+    without memory. ``chances``: (1 + n_labels,) that it has none, then each label."""
 
     owner: int
     start: int
     end: int
+    label: int
+    score: float
     chances: Floats
-    vector: Array
-    label: int | None = None
-    score: float = 0.0
 
 
 _models: Recent[Hashable, _Model] = Recent(16)
@@ -143,59 +141,42 @@ def warm(plan: FieldPlan, engine: ContextEngine, prompt: EntityPrompt) -> None:
 def _by_types(
     plan: FieldPlan, passages: Sequence[Passage], engine: ContextEngine, prompt: EntityPrompt
 ) -> Iterator[Draft]:
-    """What the field's models find; a passage is read once for all of them."""
-    model, constants = _model_of(plan, engine, prompt), prompt.constants
+    for owner, mention, label, chance, _ in _by_finders(plan, passages, engine, prompt):
+        yield owner, mention.start, mention.end, label, _calibrated(mention.certainty * chance, prompt.constants)
+
+
+def _by_finders(
+    plan: FieldPlan, passages: Sequence[Passage], engine: ContextEngine, prompt: EntityPrompt
+) -> Iterator[tuple[int, Mention, int, float, Finder]]:
+    """What the field's models find; a passage is read once for all of them. Index of the passage, mention, index of its
+    label, the probability that the label is right if it is one, and whose mention it is."""
+    model = _model_of(plan, engine, prompt)
     for part in parts(range(len(passages)), lambda owner: len(passages[owner].text), _PART):
-        reads = read([passages[owner].text for owner in part], engine, constants.depth)
+        reads = read([passages[owner].text for owner in part], engine, prompt.constants.depth)
         for second, finder in enumerate(model.finders):
-            for place, mention, label, chance in _found(finder, model, reads, engine, constants):
+            for place, mention, label, chance in _found(finder, model, reads, engine, prompt.constants):
                 if not second or label in model.dense:
-                    score = _calibrated(mention.certainty * chance, constants)
-                    yield part[place], mention.start, mention.end, label, score
+                    yield part[place], mention, label, chance, finder
 
 
 def candidates(
-    plan: FieldPlan,
-    passages: Sequence[Passage],
-    engine: ContextEngine,
-    prompt: EntityPrompt,
-    marked: Sequence[Sequence[tuple[int, int]]] = (),
+    plan: FieldPlan, passages: Sequence[Passage], engine: ContextEngine, prompt: EntityPrompt
 ) -> list[Candidate]:
-    """What the field's models find, with the chances of all labels; a passage is read once for all of them.
-
-    Args:
-        marked: per passage, (start, end) of what is a candidate too, found or not.
-    """
-    model, constants = _model_of(plan, engine, prompt), prompt.constants
-    found: list[Candidate] = []
-    for part in parts(range(len(passages)), lambda owner: len(passages[owner].text), _PART):
-        reads = read([passages[owner].text for owner in part], engine, constants.depth)
-        known: set[tuple[int, int, int]] = set()
-        for second, finder in enumerate(model.finders):
-            for place, one, label, chance in _found(finder, model, reads, engine, constants):
-                if (second and label not in model.dense) or (place, one.start, one.end) in known:
-                    continue
-                known.add((place, one.start, one.end))
-                sure = _calibrated(one.certainty, constants)
-                row = _spread(one, label, chance, finder, len(plan.field.labels))
-                chances, score = np.array([1 - sure, *(sure * row)]), _calibrated(one.certainty * chance, constants)
-                found.append(Candidate(part[place], one.start, one.end, chances, one.vector, label, score))
-        for place, owner in enumerate(part):
-            missed = [its for its in (marked[owner] if marked else ()) if (place, *its) not in known]
-            for one in model.finders[0].given(reads[place], missed, engine) if model.finders else ():
-                row = _spread(one, None, 0.0, model.finders[0], len(plan.field.labels))
-                found.append(Candidate(owner, one.start, one.end, np.array([0.5, *(0.5 * row)]), one.vector))
+    """What the field's models find, with the chances of all labels; a passage is read once for all of them."""
+    n_labels, found = len(plan.field.labels), []
+    for owner, one, label, chance, finder in _by_finders(plan, passages, engine, prompt):
+        sure = _calibrated(one.certainty, prompt.constants)
+        chances = np.array([1 - sure, *(sure * _spread(one, label, chance, finder, n_labels))])
+        score = _calibrated(one.certainty * chance, prompt.constants)
+        found.append(Candidate(owner, one.start, one.end, label, score, chances))
     return found
 
 
-def _spread(one: Mention, label: int | None, chance: float, finder: Finder, n_labels: int) -> Floats:
+def _spread(one: Mention, label: int, chance: float, finder: Finder, n_labels: int) -> Floats:
     """(n_labels,) chances that sum to 1: the decided label's own, those of the others by their types, in even parts."""
     row: Floats = np.zeros(n_labels)
     for owners, its in zip(finder.types, one.types, strict=True):
         row[list(owners)] += float(its) / len(owners)
-    if label is None:
-        row /= row.sum()
-        return row
     row[label] = 0.0
     row *= (1 - chance) / max(row.sum(), 1e-9)
     row[label] = max(chance, 1e-9)

@@ -27,7 +27,8 @@ _TEMPER = 0.5
 2017)."""
 _SURE = 1e-6
 _LEAST_SHARE = 0.02
-_FOLD_ROWS = 400  # rows that are predicted by heads that have not seen them; more tell little more
+_FOLD_ROWS = 400  # rows that are predicted by heads that have not seen them; more tell little more ...
+_FOLD_CELLS = 12_000  # ... and rows times labels, which is what a fit costs
 _SEED = 13
 MOST_EXAMPLES = 2000
 """Of the head, the latest; its fit stays within about a second."""
@@ -39,7 +40,6 @@ _TRUST = 40.0
 """How hard it is for the examples to change the exponent of the zero-shot chances from 1."""
 
 Right = NDArray[np.bool_]
-Groups = NDArray[np.integer]
 
 
 def settled(n: int) -> int:
@@ -60,9 +60,7 @@ class Head:
     examples: int
 
 
-def weigh(
-    vectors: NDArray[np.floating], right: Right, zero_shot: Array, several: bool, groups: Groups | None = None
-) -> tuple[float, ...]:
+def weigh(vectors: NDArray[np.floating], right: Right, zero_shot: Array, several: bool) -> tuple[float, ...]:
     """How far the zero-shot alone and each of ``STRENGTHS`` are to be believed; what most of a fit costs.
 
     By the likelihood of each example under heads that have not seen it (pseudo-BMA; Yao et al. 2018). The share of
@@ -73,14 +71,12 @@ def weigh(
         vectors: (n_examples, d) of length 1. No text should occur twice.
         right: (n_examples, n_labels) which labels were accepted; one in a row, or with ``several`` any number.
         zero_shot: (n_examples, n_labels) chances of the same texts without memory.
-        groups: (n_examples,) of examples that are alike, such as the words of a text: one number for each group. All of
-            a group are left out together.
 
     Raises:
         ValueError: there are no examples, or the shapes do not agree.
     """
     known = _Known.of(vectors, right, zero_shot, several)
-    likelihood = _left_out(known, np.arange(len(known.right)) if groups is None else groups[-MOST_EXAMPLES:])
+    likelihood = _left_out(known)
     belief = _BELIEF + _TEMPER * likelihood.sum(axis=1)
     shares = np.exp(belief - belief.max())
     shares[shares < _LEAST_SHARE * shares.sum()] = 0
@@ -93,7 +89,6 @@ def fit(
     zero_shot: Array,
     several: bool,
     shares: Sequence[float] = (),
-    groups: Groups | None = None,
 ) -> Head:
     """The head of one field. The same examples give the same head in every process.
 
@@ -103,13 +98,12 @@ def fit(
 
     Args:
         shares: of ``weigh``, of these or nearly these examples; none: it is asked.
-        groups: as of ``weigh``.
 
     Raises:
         ValueError: as ``weigh``.
     """
     known = _Known.of(vectors, right, zero_shot, several)
-    shares = tuple(shares) or weigh(vectors, right, zero_shot, several, groups)
+    shares = tuple(shares) or weigh(vectors, right, zero_shot, several)
     weights: Array = np.zeros((known.turned.shape[1], right.shape[1]))
     trust = shares[0]
     last: _Fit | None = None
@@ -205,13 +199,12 @@ def _axes(vectors: Array) -> tuple[Array, Array]:
     return axes[:, kept], along[kept]
 
 
-def _left_out(known: _Known, groups: Groups) -> Array:
+def _left_out(known: _Known) -> Array:
     """(1 + n_strengths, n_rows) log-probability of what is right, of the zero-shot alone and of each strength by heads
     that have not seen the row."""
-    each, place = np.unique(groups, return_inverse=True)
-    n = len(each)
+    n = len(known.right)
     folds = n if n <= 20 else 10 if n <= 100 else 5
-    fold = (np.random.default_rng(_SEED).permutation(n) % max(folds, 2))[place]
+    fold = np.random.default_rng(_SEED).permutation(n) % max(folds, 2)
     found: list[list[Array]] = []
     for one in range(folds):
         out, others = known.rows(fold == one), known.rows(fold != one)
@@ -221,7 +214,8 @@ def _left_out(known: _Known, groups: Groups) -> Array:
             last = _solve(others, strength, last) if len(others.right) else None
             its.append(out.likelihood(last))
         found.append(its)
-        if sum(len(some[0]) for some in found) >= _FOLD_ROWS:
+        rows = sum(len(some[0]) for some in found)
+        if rows >= _FOLD_ROWS or rows * known.right.shape[1] >= _FOLD_CELLS:
             break
     return np.array([np.concatenate([its[place] for its in found]) for place in range(1 + len(STRENGTHS))])
 

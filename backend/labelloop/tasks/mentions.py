@@ -32,8 +32,29 @@ _WORD = re.compile(
 )
 _SENTENCE_ENDS = frozenset('.!?:"“”«»•|-')
 _CONNECTORS = frozenset(
-    ["of", "the", "and", "de", "van", "von", "la", "del", "di", "da", "el", "al", "bin"]
-) | frozenset(["&", "-", "'", "’", "s", ".", "/"])
+    [
+        "of",
+        "the",
+        "and",
+        "de",
+        "van",
+        "von",
+        "la",
+        "del",
+        "di",
+        "da",
+        "el",
+        "al",
+        "bin",
+        "&",
+        "-",
+        "'",
+        "’",
+        "s",
+        ".",
+        "/",
+    ]
+)
 
 
 @dataclass
@@ -112,14 +133,12 @@ def _shapes(words: Sequence[str], cased: bool) -> Array:
 @dataclass(frozen=True)
 class Mention:
     """A passage: characters ``start`` to ``end``, its likeliest type, and the probability of each type given that it
-    is a mention (``types`` in the order of ``Finder.types``); ``certainty``: that it is one, with these ends.
-    ``vector``: what it is in its context, beside what it is by itself."""
+    is a mention (``types`` in the order of ``Finder.types``); ``certainty``: that it is one, with these ends."""
 
     start: int
     end: int
     certainty: float
     types: Array
-    vector: Array
 
 
 class Finder:
@@ -181,24 +200,14 @@ class Finder:
         found: list[list[Mention]] = [[] for _ in reads]
         if not places:
             return found
-        vectors = self._mention_features(places, engine)
-        typed = np.log(np.maximum(_chances(self._typing, vectors, range(len(self.types))), 1e-6))
-        for (_, start, end), draft, by_whole, vector in zip(places, drafts, typed, vectors, strict=True):
-            owner, certainty, by_words = draft
+        typed = np.log(
+            np.maximum(_chances(self._typing, self._mention_features(places, engine), range(len(self.types))), 1e-6)
+        )
+        for (_, start, end), (owner, certainty, by_words), by_whole in zip(places, drafts, typed, strict=True):
             scores = by_words + self._constants.typing_share * by_whole
             odds = np.exp(scores - scores.max())
-            found[owner].append(Mention(start, end, certainty, (odds / odds.sum()).astype(np.float32), vector))
+            found[owner].append(Mention(start, end, certainty, (odds / odds.sum()).astype(np.float32)))
         return found
-
-    def given(self, one: Read, places: Sequence[tuple[int, int]], engine: ContextEngine) -> list[Mention]:
-        """Passages that somebody marked, as mentions: their types by the whole of each."""
-        if not places or not self.types:
-            return []
-        vectors = self._mention_features([(one, start, end) for start, end in places], engine)
-        typed = _chances(self._typing, vectors, range(len(self.types)))
-        return [
-            Mention(*place, 1.0, types, vector) for place, types, vector in zip(places, typed, vectors, strict=True)
-        ]
 
     def _mention_features(self, places: Sequence[tuple[Read, int, int]], engine: ContextEngine) -> Array:
         """What each passage is in its context, beside what it is by itself."""

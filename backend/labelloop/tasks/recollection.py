@@ -63,7 +63,7 @@ _seen: Recent[tuple[str, str], tuple[Vectors, Array]] = Recent(4 * MOST_EXAMPLES
 _shares: Recent[str, tuple[float, ...]] = Recent(64)
 
 
-_marked: Recent[tuple[str, str, tuple[Span, ...]], tuple[span_memory.Marked, ...]] = Recent(MOST_EXAMPLES)
+_found: Recent[tuple[str, str], tuple[span_memory.Marked, ...]] = Recent(2 * MOST_EXAMPLES)
 
 
 def learn(
@@ -74,7 +74,7 @@ def learn(
 
     Each example is read once in a process, however often this is asked; of the first call the reading is most of the
     time. Fitting takes milliseconds for ten labels and some tenths of a second for a hundred, and now and then (when
-    the examples are an eighth more) a second.
+    the examples are an eighth more) a second or two.
 
     Args:
         plan: how the field is served; its engines' chances are what memory adds to.
@@ -101,37 +101,37 @@ def learn(
 def marked(plan: FieldPlan, examples: Sequence[Example], settings: Settings) -> list[span_memory.Marked]:
     """The passages of the last ``MOST_EXAMPLES`` examples with what models find in them; of one text the last. Each is
     read once in a process."""
-    latest = {one.text: one for one in examples}
-    found = [one for one in latest.values() if not Reading.model_validate_json(one.text).empty][-MOST_EXAMPLES:]
+    latest: dict[str, Example] = {}
+    for one in examples:
+        latest.pop(one.text, None)
+        latest[one.text] = one
+    used = list(latest.values())[-MOST_EXAMPLES:]
     mark = hashlib.sha256(plan.model_dump_json().encode()).hexdigest()
 
-    def read(new: list[tuple[str, str, tuple[Span, ...]]]) -> list[tuple[span_memory.Marked, ...]]:
+    def read(new: list[tuple[str, str]]) -> list[tuple[span_memory.Marked, ...]]:
         made: list[tuple[span_memory.Marked, ...]] = []
         for first in range(0, len(new), _READ_AT_ONCE):
-            made += go_through(plan, [(text, spans) for _, text, spans in new[first : first + _READ_AT_ONCE]], settings)
+            made += go_through(plan, [text for _, text in new[first : first + _READ_AT_ONCE]], settings)
         return made
 
-    each = _marked.get([(mark, one.text, one.spans) for one in found], read)
-    return [one for its in each for one in its]
+    each = _found.get([(mark, one.text) for one in used], read)
+    return [passage for its, one in zip(each, used, strict=True) for passage in with_spans(its, one.spans)]
 
 
-def go_through(
-    plan: FieldPlan, examples: Sequence[tuple[str, tuple[Span, ...]]], settings: Settings
-) -> list[tuple[span_memory.Marked, ...]]:
-    """Per example its passages, with what models find in them and what was marked. ``examples``: (text, spans)."""
-    passages = [entities.read_by(plan.field, Reading.model_validate_json(text)) for text, _ in examples]
-    flat = [
-        (passage, tuple(span for span in spans if span.source == passage.name))
-        for some, (_, spans) in zip(passages, examples, strict=True)
-        for passage in some
-    ]
-    ends = [[(span.start, span.end) for span in spans] for _, spans in flat]
-    found = structured.entity_candidates(plan, [passage for passage, _ in flat], ends, settings)
-    made = iter(
-        span_memory.Marked(passage, spans, tuple(one for one in found if one.owner == owner))
-        for owner, (passage, spans) in enumerate(flat)
-    )
+def go_through(plan: FieldPlan, texts: Sequence[str], settings: Settings) -> list[tuple[span_memory.Marked, ...]]:
+    """Per text its passages, with what models find in them; nothing is marked yet."""
+    passages = [entities.read_by(plan.field, Reading.model_validate_json(text)) for text in texts]
+    flat = [passage for some in passages for passage in some]
+    its: list[list[entities.Candidate]] = [[] for _ in flat]
+    for one in structured.entity_candidates(plan, flat, settings):
+        its[one.owner].append(one)
+    made = (span_memory.Marked(passage, (), tuple(some)) for passage, some in zip(flat, its, strict=True))
     return [tuple(next(made) for _ in some) for some in passages]
+
+
+def with_spans(passages: Sequence[span_memory.Marked], spans: Sequence[Span]) -> list[span_memory.Marked]:
+    """The passages with what people marked in them."""
+    return [one._replace(spans=tuple(span for span in spans if span.source == one.passage.name)) for one in passages]
 
 
 def remember(

@@ -1,4 +1,4 @@
-"""Few-shot memory of a field that marks entities: candidates are judged by what people marked, and left, before."""
+"""Few-shot memory of a field that marks entities: texts that people marked, or left, are marked or left again."""
 
 from __future__ import annotations
 
@@ -8,21 +8,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from labelloop.tasks import memory
 from labelloop.tasks.calibration import Array
 from labelloop.tasks.entities import Candidate, Draft
 from labelloop.tasks.mentions import words_of
-from labelloop.words import Field, Passage, Path, Span
+from labelloop.words import Field, Passage, Span
 
-_SCALE = 20.0  # vectors of candidates are about 6.4 long, and few texts tell less of types than of topics
-_OWN = 1.0  # how many accepted spans of the same text count as much as all else that is known of a candidate ...
-_UNFOUND = 1.0  # ... and as that models found none there, so that one accepted span is not enough
+_OWN = 1.0  # how many votes count as much as all else that is known of a candidate ...
+_UNFOUND = 0.5  # ... and how many as that models found nothing there
+_LEFT = 0.5  # a text that people left may be one that they overlooked
 _MOST_WORDS = 8
 
 
 class Marked(NamedTuple):
-    """A passage that people have been through. ``spans``: what they marked in it. ``candidates``: what models found in
-    it, and what was marked."""
+    """A passage that people have been through. ``spans``: what they marked in it. ``candidates``: what models found."""
 
     passage: Passage
     spans: tuple[Span, ...]
@@ -31,85 +29,61 @@ class Marked(NamedTuple):
 
 @dataclass(frozen=True)
 class SpanMemory:
-    """``epoch``, ``examples``: as of ``chances.Recollection``; an example is a passage. ``surfaces``: by text,
-    (1 + n_labels,) how often it was left and had each label. ``head``: None where no candidate was seen."""
+    """``epoch``, ``examples``: as of ``chances.Recollection``; an example is a passage. ``votes``: by text,
+    (1 + n_labels,) how often it was left, and had each label."""
 
     epoch: int
     examples: int
-    head: memory.Head | None
-    surfaces: Mapping[str, Array] = field(repr=False)
+    votes: Mapping[str, Array] = field(repr=False)
 
     def drafts(self, passages: Sequence[Passage], candidates: Sequence[Candidate]) -> list[Draft]:
-        """Spans that are rather right than wrong; accepted spans of the very same text vote beside the chances."""
-        judged = list(zip(candidates, self._judged(passages, candidates), strict=True))
-        rows = {(one.owner, one.start, one.end): row for one, row in judged}
+        """Spans that are rather right than wrong, the surest first: candidates, and texts that models overlook."""
+        rows: dict[tuple[int, int, int], Array] = {}
+        for one in candidates:
+            text = passages[one.owner].text[one.start : one.end]
+            its = _voted(_OWN * one.chances, self.votes[text]) if text in self.votes else one.chances
+            rows[one.owner, one.start, one.end] = its
         for owner, passage in enumerate(passages):
             for start, end, text in runs(passage.text):
-                if text in self.surfaces and (owner, start, end) not in rows:
-                    unfound = np.zeros(len(self.surfaces[text]))
-                    unfound[0] = _UNFOUND
-                    rows[owner, start, end] = _voted(unfound, self.surfaces[text])
+                if text in self.votes and (owner, start, end) not in rows:
+                    nothing = np.zeros(len(self.votes[text]))
+                    nothing[0] = _UNFOUND
+                    rows[owner, start, end] = _voted(nothing, self.votes[text])
         found = [(*place, int(row[1:].argmax()), float(row[1:].max())) for place, row in rows.items() if row[0] < 0.5]
         return sorted(found, key=lambda draft: (-draft[4], draft[0], draft[1] - draft[2], draft[1]))
 
-    def _judged(self, passages: Sequence[Passage], candidates: Sequence[Candidate]) -> Iterator[Array]:
-        if not candidates:
-            return
-        chances = np.stack([one.chances for one in candidates])
-        if self.head is not None:
-            vectors = np.stack([one.vector for one in candidates]) / _SCALE
-            chances = memory.recall(self.head, vectors, chances, several=False)
-        for one, row in zip(candidates, chances, strict=True):
-            text = passages[one.owner].text[one.start : one.end]
-            yield _voted(_OWN * row, self.surfaces[text]) if text in self.surfaces else row
-
 
 def learn(its_field: Field, marked: Sequence[Marked], epoch: int) -> SpanMemory | None:
-    """The memory of passages that people have been through, in the order in which they were; None of none.
+    """The memory of passages that people have been through; None of none.
 
-    A head as of classification, over what each candidate is in its context, with "none" as one more label: what models
-    found and people left is an example of that. Candidates of one passage are left out together. Spans of the very same
-    text count by their votes (Dirichlet smoothing), also where the models find nothing: names come back.
+    Spans of a text vote for their labels wherever the same text stands, and places where it was left for none; what
+    models say of a candidate counts as one vote more (Dirichlet smoothing). So names come back, and what people leave
+    does not. A head over what candidates are in their contexts, as memory of labels has, was measured too: it gained
+    less, and made scores surer than they should be.
     """
     if not marked:
         return None
     column = {label.path: 1 + place for place, label in enumerate(its_field.labels)}
-    surfaces = _surfaces(marked, column)
-    vectors, chances, right, groups = [], [], [], []
-    for group, one in enumerate(marked):
-        exact = {(span.start, span.end): column[span.label] for span in one.spans if span.label in column}
-        for its in one.candidates:
-            over = [label for place, label in exact.items() if its.start < place[1] and place[0] < its.end]
-            vectors.append(its.vector / _SCALE)
-            chances.append(its.chances)
-            right.append(exact.get((its.start, its.end), over[0] if over else 0))  # other ends, but the same thing
-            groups.append(group)
-    if not vectors:
-        return SpanMemory(epoch, len(marked), None, surfaces)
-    head = memory.fit(
-        np.stack(vectors),
-        np.eye(1 + len(column), dtype=bool)[right],
-        np.stack(chances),
-        several=False,
-        groups=np.array(groups),
-    )
-    return SpanMemory(epoch, len(marked), head, surfaces)
-
-
-def _surfaces(marked: Sequence[Marked], column: Mapping[Path, int]) -> dict[str, Array]:
-    """(1 + n_labels,) votes by text of a span: for none at all, and for each label."""
     votes: dict[str, Array] = {}
     for one in marked:
+        taken = [(span.start, span.end) for span in one.spans]
         for span in one.spans:
             if span.label in column:
                 text = one.passage.text[span.start : span.end]
                 votes.setdefault(text, np.zeros(1 + len(column)))[column[span.label]] += 1
+        for its in one.candidates:
+            if not _overlaps(its.start, its.end, taken):
+                votes.setdefault(one.passage.text[its.start : its.end], np.zeros(1 + len(column)))
     for one in marked:
         taken = [(span.start, span.end) for span in one.spans]
         for start, end, text in runs(one.passage.text):
-            if text in votes and not any(start < last and first < end for first, last in taken):
-                votes[text][0] += 1
-    return votes
+            if text in votes and not _overlaps(start, end, taken):
+                votes[text][0] += _LEFT
+    return SpanMemory(epoch, len(marked), votes)
+
+
+def _overlaps(start: int, end: int, taken: Sequence[tuple[int, int]]) -> bool:
+    return any(start < last and first < end for first, last in taken)
 
 
 def _voted(chances: Array, votes: Array) -> Array:

@@ -183,13 +183,11 @@ def remembers(plan: FieldPlan) -> bool:
     return plan.field.kind == "entities" and plan.engine == "encoder"
 
 
-def entity_candidates(
-    plan: FieldPlan, passages: Sequence[Passage], marked: Sequence[Sequence[tuple[int, int]]], settings: Settings
-) -> list[entities.Candidate]:
+def entity_candidates(plan: FieldPlan, passages: Sequence[Passage], settings: Settings) -> list[entities.Candidate]:
     """``entities.candidates`` of a plan that ``remembers``."""
     engine = load(plan.engine, plan.model, plan.revision, settings)
     prompt = cast(EntityPrompt, _prompt(plan, settings))
-    return entities.candidates(plan, passages, engine, prompt, marked)
+    return entities.candidates(plan, passages, engine, prompt)
 
 
 def warm(bundle: Bundle, settings: Settings) -> None:
