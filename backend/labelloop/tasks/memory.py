@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from labelloop.tasks.calibration import Array
+from labelloop.tasks.threads import one_thread
 
 STRENGTHS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
 """Of the penalty on the head's weights, the most cautious first; before them all stands the zero-shot alone."""
@@ -75,8 +76,8 @@ def weigh(vectors: NDArray[np.floating], right: Right, zero_shot: Array, several
     Raises:
         ValueError: there are no examples, or the shapes do not agree.
     """
-    known = _Known.of(vectors, right, zero_shot, several)
-    likelihood = _left_out(known)
+    with one_thread():
+        likelihood = _left_out(_Known.of(vectors, right, zero_shot, several))
     belief = _BELIEF + _TEMPER * likelihood.sum(axis=1)
     shares = np.exp(belief - belief.max())
     shares[shares < _LEAST_SHARE * shares.sum()] = 0
@@ -102,15 +103,17 @@ def fit(
     Raises:
         ValueError: as ``weigh``.
     """
-    known = _Known.of(vectors, right, zero_shot, several)
+    with one_thread():
+        known = _Known.of(vectors, right, zero_shot, several)
     shares = tuple(shares) or weigh(vectors, right, zero_shot, several)
     weights: Array = np.zeros((known.turned.shape[1], right.shape[1]))
     trust = shares[0]
     last: _Fit | None = None
-    for strength, share in zip(STRENGTHS, shares[1:], strict=True):
-        if share:
-            last = _solve(known, strength, last)
-            weights, trust = weights + share * last.weights, trust + share * last.trust
+    with one_thread():
+        for strength, share in zip(STRENGTHS, shares[1:], strict=True):
+            if share:
+                last = _solve(known, strength, last)
+                weights, trust = weights + share * last.weights, trust + share * last.trust
     return Head(known.turn @ weights, float(trust), shares, len(known.right))
 
 

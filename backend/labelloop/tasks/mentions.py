@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from labelloop.engines import ContextEngine, Tokens
 from labelloop.tasks.entity_prompt import EntityConstants, Marked
 from labelloop.tasks.sentences import UNSPACED
+from labelloop.tasks.threads import one_thread
 
 Array = NDArray[np.float32]
 Type = frozenset[int]
@@ -286,7 +287,8 @@ def _fit(features: Array, targets: NDArray[Any], strength: float) -> Any:
 
     if len(set(targets.tolist())) < 2:
         return targets[0] if len(targets) else None
-    return LogisticRegression(C=strength, max_iter=300, tol=1e-3).fit(features, targets)
+    with one_thread():
+        return LogisticRegression(C=strength, max_iter=300, tol=1e-3).fit(features, targets)
 
 
 def _chances(model: Any, features: Array, classes: Sequence[Any] | range) -> Array:

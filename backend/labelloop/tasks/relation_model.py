@@ -19,6 +19,7 @@ from labelloop.engines import ContextEngine, Vectors
 from labelloop.engines.recent import Recent
 from labelloop.tasks.pairs import clues, contexts, indicators, masked
 from labelloop.tasks.relation_prompt import Ends, Example, RelationPrompt, fill
+from labelloop.tasks.threads import one_thread
 
 Array = NDArray[np.float64]
 Class = tuple[str, bool]  # a relation of the prompt, and whether its head comes first in the text
@@ -140,7 +141,8 @@ def _softmax(seen: Seen, labels: Sequence[Class]) -> Known:
     order = (*sorted(set(labels) - {NONE}), NONE)
     vocabulary = _vocabulary(seen)
     model = LogisticRegression(C=STRENGTH, max_iter=1000, class_weight="balanced")
-    model.fit(_features(seen, vocabulary), [order.index(one) for one in labels])
+    with one_thread():
+        model.fit(_features(seen, vocabulary), [order.index(one) for one in labels])
     weights, biases = model.coef_, model.intercept_
     if len(order) == 2:  # scikit-learn keeps one row for two classes: that of the second
         weights, biases = np.stack([-weights[0], weights[0]]) / 2, np.array([-biases[0], biases[0]]) / 2
