@@ -15,14 +15,13 @@ from labelloop.learning.store import Connection, Store, Version
 from labelloop.learning.versions import as_stored, keep_calibrations, settings_for
 from labelloop.scoring.queues import Scoring
 from labelloop.settings import Settings
-from labelloop.studio.client import Json, Project, StudioClient
+from labelloop.studio.client import UNCERTAIN, Json, Project, StudioClient
 from labelloop.studio.directions import read_extra
 from labelloop.studio.render import render_all
 from labelloop.studio.schema import Schema, read_config
 from labelloop.tasks import make_bundle
 from labelloop.words import Bundle, Field
 
-SAMPLING = "Uncertainty sampling"
 CALIBRATION_S = 300.0
 _KEY_AT_END = re.compile(r"/k/([^/\s?#]+)/?$")
 
@@ -328,7 +327,7 @@ def _settings(
     """
     wanted: dict[str, Any] = {"show_collab_predictions": True}
     if not keep_sampling:
-        wanted["sampling"] = SAMPLING
+        wanted["sampling"] = UNCERTAIN
     earlier = {one.name for one in store.versions(address.connection.id)} - {version.name}
     if project.model_version in earlier:
         report(f"{project.model_version} stands until every task has a prediction of {version.name}")

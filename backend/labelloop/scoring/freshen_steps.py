@@ -10,13 +10,13 @@ from functools import partial
 from typing import Any
 
 from labelloop.errors import LabelLoopError
-from labelloop.learning.store import Version
+from labelloop.learning.store import Connection, Version
 from labelloop.scoring import known, wire
 from labelloop.scoring.push import token_of
 from labelloop.scoring.push_job import ask
 from labelloop.scoring.wire import Epoch
 from labelloop.scoring.workplace import Workplace
-from labelloop.studio.client import StudioClient
+from labelloop.studio.client import UNCERTAIN, StudioClient
 from labelloop.studio.documents import Documents
 from labelloop.studio.render import render_all
 from labelloop.studio.results import prediction, validate
@@ -25,6 +25,9 @@ from labelloop.words import fields_of
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 4  # predictions that are replaced at the same time; each takes Label Studio about 0.1 s
+_ORDER_S = 60.0  # so long a project is taken to keep its order of tasks; to ask costs as much as to read the tasks
+_orders: dict[int, tuple[float, bool]] = {}
+_TURN = 8  # so many are replaced before a newer label may begin anew
 _NEAR = 0.05  # a score that moves by less is left as it is
 _MOST_SCORES = 12  # of one run; the first of the ordering, where a score decides who comes next
 
@@ -57,25 +60,38 @@ def _freshen(place: Workplace, connection_id: int) -> int:
         return 0
     epoch = Epoch(connection_id, place.store.memory_epoch(connection_id))
     with StudioClient(connection.server_url, token) as studio:
-        tasks = ask(place, partial(studio.next_tasks, connection.project_id, version.name, place.settings.freshen))
+        tasks = ask(place, lambda: _next_tasks(studio, connection, version.name, place.settings.freshen))
         stale = _stale(place, version, epoch, tasks)
 
-        def replace() -> None:
-            with ThreadPoolExecutor(_AT_ONCE, "freshen") as pool:
-                list(pool.map(lambda one: studio.update_prediction(*one), stale))
-
-        if stale:
-            ask(place, replace)
+        done = 0
+        while done < len(stale) and not (done and place.redis.sismember(wire.FRESHEN, connection_id)):
+            part = stale[done : done + _TURN]
+            ask(place, partial(_replace, studio, part))
+            done += len(part)
     log.info(
-        "connection %d: %d of the next %d tasks are fresh after %.2f s, at epoch %d",
-        *(connection_id, len(stale), len(tasks), time.perf_counter() - began, epoch.number),
+        "connection %d: of the next %d tasks %d say something else; %d replaced after %.2f s, at epoch %d",
+        *(connection_id, len(tasks), len(stale), done, time.perf_counter() - began, epoch.number),
     )
-    return len(stale)
+    return done
+
+
+def _next_tasks(studio: StudioClient, connection: Connection, version: str, count: int) -> list[Json]:
+    assert connection.project_id is not None
+    at, uncertain = _orders.get(connection.id, (0.0, False))
+    if time.monotonic() - at > _ORDER_S:
+        uncertain = studio.project(connection.project_id).sampling == UNCERTAIN
+        _orders[connection.id] = (time.monotonic(), uncertain)
+    return studio.next_tasks(connection.project_id, version, count, uncertain=uncertain)
+
+
+def _replace(studio: StudioClient, part: Sequence[tuple[int, Json]]) -> None:
+    with ThreadPoolExecutor(_AT_ONCE, "freshen") as pool:
+        list(pool.map(lambda one: studio.update_prediction(*one), part))
 
 
 def _stale(place: Workplace, version: Version, epoch: Epoch, tasks: Sequence[Json]) -> list[tuple[int, Json]]:
-    """(prediction id, what it must say now): first of those that say something else, then of those that are no longer
-    as sure; both in the order of the tasks."""
+    """(prediction id, what it must say now): first of those that say something else, the surest first; then of those
+    that are no longer as sure, in the order of the tasks."""
     bundle, limit = version.bundle, place.settings.max_text_chars
     documents = {task["id"]: Documents(bundle.fields, task["data"]) for task in tasks}
     texts = {
@@ -100,6 +116,7 @@ def _stale(place: Workplace, version: Version, epoch: Epoch, tasks: Sequence[Jso
             others.append(replacement)
         elif abs(float(held[-1].get("score") or 0) - float(made["score"])) >= _NEAR:
             scores.append(replacement)
+    others.sort(key=lambda one: -float(one[1]["score"]))
     return others + scores[:_MOST_SCORES]
 
 

@@ -196,13 +196,12 @@ class StudioClient:
             raise StudioError(f"{self.url} answers /api/tasks in an unknown form.", "Is it Label Studio 1.20 or newer?")
         return answer
 
-    def next_tasks(self, project_id: int, version: str, count: int) -> list[Json]:
+    def next_tasks(self, project_id: int, version: str, count: int, *, uncertain: bool) -> list[Json]:
         """The tasks that annotators get next, in about the order in which they get them, with their predictions: those
-        that nobody labelled and that hold a prediction of this version; the least certain first, where the project is
-        ordered so."""
+        that nobody labelled and that hold a prediction of this version. ``uncertain``: the least certain first, as a
+        project may be ordered (``Project.sampling``)."""
         unlabelled = _filter("total_annotations", "equal", 0, "Number")
         predicted = _filter("predictions_model_versions", "contains", [version], "List")
-        uncertain = self.project(project_id).sampling == "Uncertainty sampling"
         order = "tasks:predictions_score" if uncertain else "tasks:id"
         found: list[Json] = self._page(project_id, count, [unlabelled, predicted], order=order)["tasks"]
         return found
@@ -376,6 +375,8 @@ def _filter(column: str, operator: str, value: Any, kind: str) -> Json:
     return {"filter": f"filter:tasks:{column}", "operator": operator, "value": value, "type": kind}
 
 
+UNCERTAIN = "Uncertainty sampling"
+"""The sampling of a project that hands out the task with the lowest score first."""
 LABELLED = _filter("total_annotations", "greater", 0, "Number")
 """Filter: tasks with an annotation that is no skip."""
 SKIPPED = _filter("cancelled_annotations", "greater", 0, "Number")

@@ -1,0 +1,149 @@
+"""What is made fresh after a label: which predictions are replaced, in what order, and when a newer label begins anew.
+The real Label Studio is in tests/e2e/test_learning.py; here it is one that writes down what it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from labelloop import tasks
+from labelloop.learning.store import Store
+from labelloop.scoring import freshen, freshen_steps, jobs, wire
+from labelloop.scoring.workplace import Workplace
+from labelloop.settings import Settings
+from labelloop.studio.schema import read_config
+from labelloop.words import Answer, Bundle
+
+CONFIG = (
+    '<View><Text name="text" value="$text"/><Choices name="topic" toName="text"><Choice value="Zog"/>'
+    '<Choice value="Bim"/></Choices></View>'
+)
+Json = dict[str, Any]
+
+
+class Studio:
+    """A project whose tasks hold a prediction each; ``replaced``: (prediction id, label, score), in order."""
+
+    held: list[tuple[str, str, float]]
+    replaced: list[tuple[int, str, float]]
+    version = ""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def __enter__(self) -> Studio:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def project(self, _number: int) -> Any:
+        return type("Project", (), {"sampling": "Uncertainty sampling"})
+
+    def next_tasks(self, _project: int, version: str, count: int, *, uncertain: bool) -> list[Json]:
+        assert uncertain and count == 50
+        return [
+            {
+                "id": place,
+                "data": {"text": text},
+                "predictions": [
+                    {"id": 100 + place, "model_version": version, "score": score, "result": [region(label)]}
+                ],
+            }
+            for place, (text, label, score) in enumerate(self.held)
+        ]
+
+    def update_prediction(self, number: int, prediction: Json) -> None:
+        self.replaced.append((number, prediction["result"][0]["value"]["choices"][0], prediction["score"]))
+
+
+def region(label: str) -> Json:
+    return {"from_name": "topic", "to_name": "text", "type": "choices", "value": {"choices": [label]}}
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    store = Store(settings.store_url)
+    store.migrate()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def connection(store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(freshen_steps, "StudioClient", Studio)
+    monkeypatch.setattr(freshen_steps, "_AT_ONCE", 1)
+    monkeypatch.setattr(Studio, "replaced", [], raising=False)
+    made = store.create_connection("http://studio", 3, 4, "p", "token")[0]
+    store.serve(made.id, tasks.make_bundle(read_config(CONFIG).fields, settings), {})
+    return made.id
+
+
+@pytest.fixture
+def says(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[str, float]]:
+    """What the engines say now, by text."""
+    said: dict[str, tuple[str, float]] = {}
+
+    def answer(_bundle: Bundle, rendered: list[dict[str, str]], _settings: Settings, _memories: object) -> Any:
+        found = [said[item["topic"]] for item in rendered]
+        return [[Answer(field="topic", labels=((label,),), score=score)] for label, score in found]
+
+    monkeypatch.setattr(tasks, "answer", answer)
+    return said
+
+
+def test_what_says_something_else_comes_first_and_what_is_the_same_is_left(
+    place: Workplace, connection: int, says: dict[str, tuple[str, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Studio.held = [("same", "Zog", 0.6), ("moved", "Zog", 0.6), ("other", "Zog", 0.6), ("sure", "Bim", 0.6)]
+    says |= {"same": ("Zog", 0.62), "moved": ("Zog", 0.9), "other": ("Bim", 0.7), "sure": ("Zog", 0.8)}
+    freshen.want(place.redis, connection)
+    jobs.freshen()
+    assert Studio.replaced == [(103, "Zog", 0.8), (102, "Bim", 0.7), (101, "Zog", 0.9)]
+
+
+def test_few_scores_are_moved_at_once(place: Workplace, connection: int, says: dict[str, tuple[str, float]]) -> None:
+    Studio.held = [(f"text {number}", "Zog", 0.5) for number in range(30)]
+    says |= {f"text {number}": ("Zog", 0.9) for number in range(30)}
+    freshen.want(place.redis, connection)
+    jobs.freshen()
+    assert [number for number, *_ in Studio.replaced] == list(range(100, 112))
+
+
+def test_labels_that_come_at_once_are_followed_by_one_run(place: Workplace, connection: int) -> None:
+    for _ in range(5):
+        freshen.want(place.redis, connection)
+    assert place.redis.llen(wire.rq_list("predict")) == 1
+
+
+def test_a_newer_label_begins_anew_after_a_few(
+    place: Workplace,
+    connection: int,
+    says: dict[str, tuple[str, float]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Studio.held = [(f"text {number}", "Zog", 0.5) for number in range(20)]
+    says |= {f"text {number}": ("Bim", 0.9) for number in range(20)}
+    reads: list[int] = []
+    usual = Studio.next_tasks
+
+    def look(self: Studio, *arguments: Any, **options: Any) -> list[Json]:
+        reads.append(len(Studio.replaced))
+        if len(reads) == 1:
+            freshen.want(place.redis, connection)  # somebody submits while the first run is at it
+        else:
+            Studio.held = [(text, "Bim", 0.9) for text, *_ in Studio.held]
+        return usual(self, *arguments, **options)
+
+    monkeypatch.setattr(Studio, "next_tasks", look)
+    freshen.want(place.redis, connection)
+    jobs.freshen()
+    assert reads == [0, 8]
+
+
+def test_without_a_token_nothing_is_asked(place: Workplace, store: Store, connection: int) -> None:
+    store.update_connection(connection, token="")
+    Studio.held = [("text", "Zog", 0.5)]
+    freshen.want(place.redis, connection)
+    jobs.freshen()
+    assert Studio.replaced == []
