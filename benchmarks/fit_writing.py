@@ -113,7 +113,7 @@ def report(rows: list[Row]) -> Row:
     logprobs = np.array([row["logprob"] for row in likely], float)
     right = np.array([row["right"] for row in likely], bool)
     found: Row = {"rows": len(rows), "by_the_model": len(likely), "right": float(np.mean([r["right"] for r in rows]))}
-    if len(likely) >= FOLDS * 4:
+    if len(likely) >= FOLDS:
         found["slope"], found["intercept"] = fit(logprobs, right)
     if others:
         found["fallback"] = (sum(row["right"] for row in others) + 0.5) / (len(others) + 1)
