@@ -205,15 +205,21 @@ def _axes(vectors: Array) -> tuple[Array, Array]:
     return axes[:, kept], along[kept]
 
 
+def folds(groups: Groups) -> NDArray[np.intp]:
+    """(n_examples,) in which part each is left out, counted from 0; few groups are left out one by one."""
+    each, place = np.unique(groups, return_inverse=True)
+    n = len(each)
+    count = n if n <= 20 else 10 if n <= 100 else 5
+    made: NDArray[np.intp] = (np.random.default_rng(_SEED).permutation(n) % max(count, 2))[place]
+    return made
+
+
 def _left_out(known: _Known, groups: Groups) -> Array:
     """(1 + n_strengths, n_rows) log-probability of what is right, of the zero-shot alone and of each strength by heads
     that have not seen the row."""
-    each, place = np.unique(groups, return_inverse=True)
-    n = len(each)
-    folds = n if n <= 20 else 10 if n <= 100 else 5
-    fold = (np.random.default_rng(_SEED).permutation(n) % max(folds, 2))[place]
+    fold = folds(groups)
     found: list[list[Array]] = []
-    for one in range(folds):
+    for one in range(fold.max() + 1):
         out, others = known.rows(fold == one), known.rows(fold != one)
         last: _Fit | None = None
         its = [out.likelihood(None)]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from labelloop.tasks import memory
+from labelloop.tasks import memory, precision
 from labelloop.tasks.calibration import Array
-from labelloop.tasks.entities import Candidate, Draft
+from labelloop.tasks.entities import Candidate, Draft, placed
 from labelloop.tasks.mentions import words_of
 from labelloop.words import Field, Passage, Path, Span
 
@@ -32,12 +32,14 @@ class Marked(NamedTuple):
 @dataclass(frozen=True)
 class SpanMemory:
     """``epoch``, ``examples``: as of ``chances.Recollection``; an example is a passage. ``surfaces``: by text,
-    (1 + n_labels,) how often it was left and had each label. ``head``: None where no candidate was seen."""
+    (1 + n_labels,) how often it was left and had each label. ``head``: None where no candidate was seen. ``needs``:
+    where a precision is wished for, the least score of each label (``precision``)."""
 
     epoch: int
     examples: int
     head: memory.Head | None
     surfaces: Mapping[str, Array] = field(repr=False)
+    needs: precision.Needs = field(default_factory=dict, repr=False)
 
     def drafts(self, passages: Sequence[Passage], candidates: Sequence[Candidate]) -> list[Draft]:
         """Spans that are rather right than wrong; accepted spans of the very same text vote beside the chances."""
@@ -64,15 +66,47 @@ class SpanMemory:
             yield _voted(_OWN * row, self.surfaces[text]) if text in self.surfaces else row
 
 
-def learn(its_field: Field, marked: Sequence[Marked], epoch: int) -> SpanMemory | None:
+def learn(its_field: Field, marked: Sequence[Marked], epoch: int, wished: float | None = None) -> SpanMemory | None:
     """The memory of passages that people have been through, in the order in which they were; None of none.
 
     A head as of classification, over what each candidate is in its context, with "none" as one more label: what models
     found and people left is an example of that. Candidates of one passage are left out together. Spans of the very same
     text count by their votes (Dirichlet smoothing), also where the models find nothing: names come back.
+
+    Args:
+        wished: the precision that is wished for, where one is; then passages are also left out to find ``needs``.
     """
     if not marked:
         return None
+    made = _fit(its_field, marked, epoch)
+    if wished is None:
+        return made
+    said = list(_held_out(its_field, marked, made.head.shares if made.head else ()))
+    return replace(made, needs=precision.needs(its_field, said, wished))
+
+
+def _held_out(its_field: Field, marked: Sequence[Marked], shares: Sequence[float]) -> Iterator[precision.Suggestion]:
+    """What is suggested in passages by memories that have not seen them."""
+    column = {label.path: place for place, label in enumerate(its_field.labels)}
+    fold = memory.folds(np.arange(len(marked)))
+    for one in range(fold.max() + 1 if len(marked) > 1 else 0):
+        out = [its for its, where in zip(marked, fold, strict=True) if where == one]
+        others = _fit(its_field, [its for its, where in zip(marked, fold, strict=True) if where != one], 0, shares)
+        passages = [its.passage for its in out]
+        found = [
+            candidate._replace(owner=owner)
+            for owner, its in enumerate(out)
+            for candidate in its.candidates
+            if candidate.label is not None
+        ]
+        for its, spans in zip(out, placed(its_field, passages, others.drafts(passages, found)), strict=True):
+            exact = {(span.start, span.end, span.label) for span in its.spans}
+            for span in spans:
+                right = (span.start, span.end, span.label) in exact
+                yield precision.Suggestion(column[span.label], span.score, right)
+
+
+def _fit(its_field: Field, marked: Sequence[Marked], epoch: int, shares: Sequence[float] = ()) -> SpanMemory:
     column = {label.path: 1 + place for place, label in enumerate(its_field.labels)}
     surfaces = _surfaces(marked, column)
     vectors, chances, right, groups = [], [], [], []
@@ -91,6 +125,7 @@ def learn(its_field: Field, marked: Sequence[Marked], epoch: int) -> SpanMemory 
         np.eye(1 + len(column), dtype=bool)[right],
         np.stack(chances),
         several=False,
+        shares=shares,
         groups=np.array(groups),
     )
     return SpanMemory(epoch, len(marked), head, surfaces)
