@@ -75,6 +75,10 @@ def test_a_child_gets_the_same_fields(monkeypatch: pytest.MonkeyPatch) -> None:
         ('{"topic": {"engine": "gliner", "model": "starter"}}', "the engine gliner needs a model"),
         ('{"topic": {"modell": "x"}}', "LABELLOOP_FIELDS topic modell"),
         ('{"topic": {"revision": "x"}}', "a revision needs the model"),
+        (
+            '{"topic": {"precision": 90}}',
+            "LABELLOOP_FIELDS topic precision.*above 0 and at most 1, such as 0.9, and is 90",
+        ),
         ("topic=cloze", r"fields.*JSON"),
     ],
 )

@@ -12,7 +12,7 @@ from labelloop.engines.encoder import Encoder
 from labelloop.errors import LabelLoopError, RequestError
 from labelloop.offline import field_named, read_schema
 from labelloop.replay import Labels
-from labelloop.settings import Settings
+from labelloop.settings import Settings, get_settings
 from labelloop.simulation import Row, Simulation
 from labelloop.words import Field
 
@@ -144,7 +144,19 @@ def test_the_command_shows_and_writes_the_curve(files: Path) -> None:
         (0, 1),
         (8, 1),
     ]
-    assert set(report["points"][0]) == {"budget", "seed", "metric", "value", "seconds", "promoted", "refused"}
+    assert set(report["points"][0]) == {
+        "budget",
+        "seed",
+        "metric",
+        "value",
+        "seconds",
+        "promoted",
+        "refused",
+        "coverage",
+        "precision",
+    }
+    assert all(one["coverage"] is None and one["precision"] is None for one in report["points"])
+    assert "coverage" not in said and report["wished_precision"] is None
     page = (files / "out.html").read_text()
     assert "<svg" in page and "src=" not in page and "href=" not in page
     assert f"8 labels: {report['points'][1]['value']:.3f}" in page
@@ -153,6 +165,27 @@ def test_the_command_shows_and_writes_the_curve(files: Path) -> None:
 def test_without_refresh_there_is_nothing_to_warn_of(files: Path) -> None:
     _, warned, code, _ = run("--budgets", "0", "--seeds", "1", "--no-refresh")
     assert code == 0 and "Only memory" not in warned and "!" not in warned.split("reading")[0]
+
+
+def test_a_wished_precision_shows_how_much_is_left_and_how_right_it_is(files: Path) -> None:
+    def points(*more: str) -> list[dict[str, float]]:
+        said, _, code, error = run("--budgets", "0,12", "--seeds", "1", "--json", "out.json", *more)
+        assert (code, error) == (0, None) and ("coverage" in said) == bool(more)
+        return json.loads((files / "out.json").read_text())["points"]
+
+    plain, wished = points(), points("--precision", "0.9")
+    assert [one["value"] for one in wished] == [one["value"] for one in plain], "the metric is that of all answers"
+    none, some = wished
+    assert none["coverage"] < some["coverage"] < 1 and some["precision"] >= 0.9 > some["value"]
+    all_of_it = points("--precision", "0.01")
+    assert [(one["coverage"], one["precision"]) for one in all_of_it] == [(1.0, one["value"]) for one in all_of_it]
+    (files / "labelloop.toml").write_text("[fields.team]\nprecision = 0.9\n")
+    get_settings.cache_clear()
+    said, _, code, _ = run("--budgets", "12", "--seeds", "1", "--json", "out.json")
+    assert code == 0 and "coverage" in said
+    report = json.loads((files / "out.json").read_text())
+    assert report["wished_precision"] == 0.9
+    assert [one["coverage"] for one in report["points"]] == [some["coverage"]]
 
 
 def test_texts_that_are_tested_are_not_learned_from(files: Path) -> None:
@@ -190,6 +223,7 @@ def test_what_was_measured_until_it_was_stopped_is_kept(files: Path, monkeypatch
         (("--field", "nothing"), "no control 'nothing'", 2),
         (("--test", "missing.jsonl"), "cannot be read", 2),
         (("--json", "no/such/folder.json"), "no folder", 2),
+        (("--precision", "1.5"), "--precision is 1.5", 2),
     ],
 )
 def test_mistakes_are_named(files: Path, arguments: tuple[str, ...], message: str, code: int) -> None:

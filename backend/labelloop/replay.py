@@ -10,7 +10,7 @@ import numpy as np
 
 from labelloop.errors import RequestError
 from labelloop.settings import Settings
-from labelloop.tasks import chances, classification, entities, recollection, span_memory, structured
+from labelloop.tasks import chances, classification, entities, precision, recollection, span_memory, structured
 from labelloop.tasks.chances import Chances
 from labelloop.tasks.recollection import Example, LabelMemory, Seen
 from labelloop.tasks.span_memory import Marked, SpanMemory
@@ -32,8 +32,9 @@ class Replay(Protocol):
         """The memory of these examples, whose texts were read; None of none."""
         ...
 
-    def answers(self, texts: Sequence[str], memory: Any) -> list[Answer]:
-        """One Answer per text that was read; "" is answered with the reason."""
+    def answers(self, texts: Sequence[str], memory: Any, every: bool = False) -> list[Answer]:
+        """One Answer per text that was read; "" is answered with the reason. ``every``: with what is not suggested, as
+        it is less sure than the field's precision needs."""
         ...
 
 
@@ -70,9 +71,10 @@ class Labels:
         seen = Seen(_vectors(each), chances.together(self.plan, each)[0].labels)
         return recollection.remember(self.plan, usable, seen, len(revealed), self._encoder)
 
-    def answers(self, texts: Sequence[str], memory: LabelMemory | None) -> list[Answer]:
+    def answers(self, texts: Sequence[str], memory: LabelMemory | None, every: bool = False) -> list[Answer]:
         known = list(dict.fromkeys(text for text in texts if text))
-        decided = chances.decide(self.plan, known, self._together(known), memory) if known else []
+        plan = self.plan.model_copy(update={"precision": None}) if every else self.plan
+        decided = chances.decide(plan, known, self._together(known), memory) if known else []
         found = dict(zip(known, decided, strict=True))
         return [found[text] if text else classification.empty(self.plan.field) for text in texts]
 
@@ -98,16 +100,20 @@ class Spans:
     def learn(self, revealed: Sequence[Example]) -> SpanMemory | None:
         latest = {one.text: one for one in revealed}.values()
         marked = [its for one in latest for its in recollection.with_spans(self._found[one.text], one.spans)]
-        return span_memory.learn(self.plan.field, marked, len(revealed))
+        return span_memory.learn(self.plan.field, marked, len(revealed), self.plan.precision)
 
-    def answers(self, texts: Sequence[str], memory: SpanMemory | None) -> list[Answer]:
+    def answers(self, texts: Sequence[str], memory: SpanMemory | None, every: bool = False) -> list[Answer]:
         known = list(dict.fromkeys(text for text in texts if text))
         passages = [entities.read_by(self.plan.field, Reading.model_validate_json(text)) for text in known]
         flat = [passage for some in passages for passage in some]
         its = [some for text in known for some in self._found[text]]
         candidates = [one._replace(owner=owner) for owner, some in enumerate(its) for one in some.candidates]
         drafts = [one[:5] for one in candidates] if memory is None else memory.drafts(flat, candidates)
-        found = dict(zip(known, entities.answers_of(self.plan.field, passages, drafts, memory=memory), strict=True))
+        made = entities.answers_of(self.plan.field, passages, drafts, memory=memory)
+        if self.plan.precision is not None and not every:
+            needs = {} if memory is None else memory.needs
+            made = [precision.of_spans(self.plan, one, needs) for one in made]
+        found = dict(zip(known, made, strict=True))
         nothing = Answer(field=self.plan.field.name, labels=(), score=0.0, reason=classification.EMPTY)
         return [found[text] if text else nothing for text in texts]
 

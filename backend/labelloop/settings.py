@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -41,13 +43,24 @@ Several = Literal["majority", "latest"]
 _OWN_STARTER = frozenset({"auto", "encoder", "causal", "remote"})  # they need no model of their own
 
 
+def _precise(value: Any) -> Any:
+    number = math.nan if isinstance(value, bool) else value
+    try:
+        if number is None or 0 < float(number) <= 1:
+            return value
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(f"must be a number above 0 and at most 1, such as 0.9, and is {value!r}")
+
+
 class Direction(BaseModel):
-    """What a field is for, where its tag leaves that open. It may come from a project's owner (``extra_params`` of the
-    model connection), so it names no models.
+    """What a field is for, where its tag leaves that open, and what is wished of its suggestions. It may come from a
+    project's owner (``extra_params`` of the model connection), so it names no models.
 
     ``task``: the task kind of a TextArea; "people" leaves the field to them. ``prompt``: a prompt of that task, such as
     "summarisation/v2". ``inputs``: names of the objects that it reads. ``instruction``: what to do, in a sentence or
-    two. ``options``: named wishes, such as {"target_language": "German"} or {"words": "30"}.
+    two. ``options``: named wishes, such as {"target_language": "German"} or {"words": "30"}. ``precision``: how many of
+    the suggestions shall be right, as a share in (0, 1]; what is less sure is not suggested. None: all is suggested.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,6 +70,7 @@ class Direction(BaseModel):
     inputs: tuple[str, ...] = ()
     instruction: str = ""
     options: dict[str, str] = {}
+    precision: Annotated[float | None, BeforeValidator(_precise)] = None
 
 
 class Beside(BaseModel):

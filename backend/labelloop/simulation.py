@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ from labelloop.settings import Settings
 from labelloop.studio.render import render_all
 from labelloop.tasks import plan
 from labelloop.tasks.recollection import Example
-from labelloop.words import Field, Path, Reading, Span
+from labelloop.words import Answer, Field, Path, Reading, Span
 
 Strategy = Literal["random", "uncertain"]
 _READ_AT_ONCE = 32
@@ -26,7 +26,9 @@ _READ_AT_ONCE = 32
 class Point:
     """``budget``: labels revealed. ``seed``: of the order in which they are. ``metric``, ``value``: of the test rows.
     ``seconds``: to learn from the labels and to answer the test rows, once models have read them. ``promoted``,
-    ``refused``: versions that training made until then."""
+    ``refused``: versions that training made until then. ``coverage``: where a precision is wished for, how much of what
+    could be suggested (labels, or spans) is; ``precision``: how much of that is right. None: off, or there is none.
+    """
 
     budget: int
     seed: int
@@ -35,6 +37,8 @@ class Point:
     seconds: float
     promoted: int = 0
     refused: int = 0
+    coverage: float | None = None
+    precision: float | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,19 @@ class Row:
     @property
     def example(self) -> Example:
         return Example(self.text, self.labels, self.spans)
+
+    @property
+    def told(self) -> set[Hashable]:
+        """What is right, one by one."""
+        return _parts(self.labels, self.spans)
+
+
+def _told(answer: Answer) -> set[Hashable]:
+    return _parts(answer.labels, answer.spans)
+
+
+def _parts(labels: Sequence[Path], spans: Sequence[Span]) -> set[Hashable]:
+    return {*labels, *((span.source, span.start, span.end, span.label) for span in spans)}
 
 
 def rows_of(tasks: Sequence[Mapping[str, Any]], field: Field, gold: str) -> list[Row]:
@@ -122,6 +139,9 @@ class Simulation:
 
     def run(self) -> Iterator[Point]:
         """The points, seed by seed and each from the least budget to the greatest."""
+        wished = self.replay.plan.precision
+        texts = [row.text for row in self.test]
+        right = [row.spans if self.field.structured else row.labels for row in self.test]
         for seed in self.seeds:
             revealed: list[Example] = []
             order = self.order(seed)
@@ -136,15 +156,26 @@ class Simulation:
                     order = order[count:]
                 began = time.perf_counter()
                 memory = self.replay.learn(revealed)
-                answers = self.replay.answers([row.text for row in self.test], memory)
+                answers = self.replay.answers(texts, memory, every=True)
                 seconds = time.perf_counter() - began
-                right = [row.spans if self.field.structured else row.labels for row in self.test]
                 tally = rivals.tally_of(self.field, right, answers)
-                yield Point(budget, seed, tally.metric, tally.value, round(seconds, 4))
+                point = Point(budget, seed, tally.metric, tally.value, round(seconds, 4))
+                if wished is not None:
+                    coverage, precision = self._held_back(answers, memory)
+                    point = replace(point, coverage=coverage, precision=precision)
+                yield point
 
     def order(self, seed: int) -> list[int]:
         """In which order the rows are labelled, where that does not depend on answers."""
         return [int(row) for row in np.random.default_rng(seed).permutation(len(self.train))]
+
+    def _held_back(self, every: Sequence[Answer], memory: Memory | None) -> tuple[float | None, float | None]:
+        """Coverage and precision, of the test rows. ``every``: their answers with what is not suggested."""
+        said = sum(len(_told(one)) for one in every)
+        kept = [_told(one) for one in self.replay.answers([row.text for row in self.test], memory)]
+        suggested = sum(map(len, kept))
+        right = sum(len(its & row.told) for its, row in zip(kept, self.test, strict=True))
+        return suggested / said if said else None, right / suggested if suggested else None
 
     def _unsure_first(self, order: Sequence[int], memory: Memory | None) -> list[int]:
         scores = [one.score for one in self.replay.answers([self.train[row].text for row in order], memory)]

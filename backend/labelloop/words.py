@@ -281,6 +281,7 @@ class FieldPlan(Word):
     ``prompt``: "classification/v1". ``prompt_hash``: of that file's content.
     ``calibration``: the task kind's frozen constants (prior, temperature, ...), JSON values only.
     ``beside``: the engine whose probabilities are averaged with this one's; None: it serves alone.
+    ``precision``: the share of suggestions that is wished to be right; what is less sure is not suggested. None: off.
     """
 
     field: Field
@@ -292,6 +293,7 @@ class FieldPlan(Word):
     adapter: str | None = None
     calibration: dict[str, Any] = {}
     beside: Second | None = None
+    precision: float | None = None
 
     @property
     def alone(self) -> tuple[FieldPlan, ...]:
@@ -329,8 +331,9 @@ class Bundle(Word):
         """64 hex characters; equal bundles have equal digests in every process, and in later releases."""
         content = self.model_dump(mode="json")
         for plan in content["plans"]:
-            if plan["beside"] is None:
-                del plan["beside"]
+            for younger in ("beside", "precision"):
+                if plan[younger] is None:
+                    del plan[younger]
             for younger in (
                 "dynamic",
                 "conditions",

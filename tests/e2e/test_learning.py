@@ -63,3 +63,32 @@ def test_what_is_submitted_is_known_at_the_next_task_and_forgotten_when_it_is_de
         ),
         30,
     )
+
+
+def test_what_is_not_sure_enough_is_predicted_empty_and_comes_and_goes_with_labels(
+    running: Running, project: MakeProject
+) -> None:
+    made = project(CONFIG, [{"data": {"text": text}} for text in (*ROOMS, *DOGS)])
+    connected = running.connect(made, extra_params={"fields": {"kind": {"precision": 0.7}}})
+    assert running.preannotate(connected).done == 12
+    rooms, dogs = sorted(held(made))[:6], sorted(held(made))[6:]
+
+    def empty() -> list[int]:
+        return [number for number, its in sorted(held(made).items()) if not its[0]["result"]]
+
+    before = empty()
+    assert before == dogs, "of rooms the models are sure without labels"
+    assert running.preannotate(connected).skipped == 12, "an empty prediction is one"
+    asked = running.next_task(made)
+    assert asked["id"] in dogs and asked["predictions"][0]["result"] == []
+    given = [
+        int(running.submit(task, [{"from_name": "kind", "to_name": "text", "type": "choices", "value": value}])["id"])
+        for pair in zip(rooms[:2], dogs[:2], strict=True)
+        for task, value in zip(pair, ({"choices": ["Zog"]}, {"choices": ["Bim"]}), strict=True)
+    ]
+    until(lambda: set(empty()) & set(dogs[3:]) == set(), 30)
+    assert all(label(held(made)[number][0]) == "Bim" for number in dogs[3:])
+    for number in given:
+        running.studio.request("DELETE", f"/api/annotations/{number}/")
+    until(lambda: set(dogs[2:]) <= set(empty()), 30)
+    assert all(len(its) == 1 for its in held(made).values())

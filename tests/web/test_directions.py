@@ -68,3 +68,35 @@ def test_a_direction_for_no_field_is_reported_and_hurts_nobody(alone: Web, caplo
         assert alone.setup(CONFIG, extra_params={"nobody": {"task": "people"}}).status_code == 200
     assert '"nobody"' in caplog.text
     assert set(served(alone)) == {"topic"}
+
+
+def wished(web: Web) -> float | None:
+    connection = web.store.connection_of_key(web.key)
+    version = web.store.champion(connection.id) if connection else None
+    assert version is not None
+    return next(plan.precision for plan in version.bundle.plans if plan.field.name == "topic")
+
+
+def test_a_wished_precision_makes_a_version_of_its_own(alone: Web, caplog: pytest.LogCaptureFixture) -> None:
+    plain = alone.setup(CONFIG, extra_params=None).json["model_version"]
+    with caplog.at_level(logging.WARNING):
+        told = alone.setup(CONFIG, extra_params={"fields": {"topic": {"precision": 0.9}}}).json["model_version"]
+    assert told != plain and wished(alone) == 0.9 and "no effect" not in caplog.text
+    changed = alone.setup(CONFIG, extra_params={"topic": {"precision": 0.95}}).json["model_version"]
+    assert changed not in {plain, told} and wished(alone) == 0.95
+    alone.setup(CONFIG, extra_params={"*": {"precision": 0.8}})
+    assert wished(alone) == 0.8
+    assert alone.setup(CONFIG, extra_params=None).json["model_version"][3:] == plain[3:], "the same bundle as before"
+    assert wished(alone) is None
+
+
+@pytest.mark.parametrize("value", [0, 1.1, -1, True, "much", float("nan")])
+def test_a_precision_that_is_none_is_refused(alone: Web, value: Any) -> None:
+    answer = alone.setup(CONFIG, extra_params=json.dumps({"topic": {"precision": value}}))
+    assert answer.status_code == 400 and "must be a number above 0 and at most 1" in answer.json["error"]
+    assert "precision" in answer.json["error"]
+
+
+def test_a_text_box_cannot_have_a_precision(alone: Web) -> None:
+    answer = alone.setup(CONFIG, extra_params={"note": {"task": "summarisation", "precision": 0.9}})
+    assert answer.status_code == 400 and "'note', which is of kind summarisation" in answer.json["error"]

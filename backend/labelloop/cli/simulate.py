@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from pydantic import ValidationError
 from rich import box
 from rich.markup import escape
 from rich.table import Table
@@ -16,7 +18,8 @@ from rich.table import Table
 from labelloop.cli.files import write
 from labelloop.cli.shared import ConfigOption, app, bar, err, out, warn
 from labelloop.errors import RequestError
-from labelloop.settings import get_settings
+from labelloop.settings import Direction, Settings, get_settings
+from labelloop.studio.directions import directed
 
 if TYPE_CHECKING:
     from labelloop.simulation import Point
@@ -37,6 +40,10 @@ def simulate(
     strategy: Annotated[
         Literal["random", "uncertain"], typer.Option("--strategy", help="Which row is labelled next.")
     ] = "random",
+    precision: Annotated[
+        float | None,
+        typer.Option("--precision", help="Suggest only what is right so often (0.9); else as labelloop.toml says."),
+    ] = None,
     refresh: Annotated[bool, typer.Option("--refresh/--no-refresh", help="Whether to train, too.")] = True,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the points here as JSON.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Write the curve here as an HTML file.")] = None,
@@ -52,6 +59,7 @@ def simulate(
             raise RequestError(f"{path} cannot be written: there is no folder {path.resolve().parent}.")
     after = _numbers(budgets)
     one = offline.field_named(offline.read_schema(config), field)
+    settings = _wishing(settings, one.name, precision)
     files = [offline.read_items(path) for path in (train, test)]
     warn([f"{path}: {told}" for path, its in zip((train, test), files, strict=True) for told in its.problems])
     its_train, its_test = (rows_of(its.tasks, one, gold) for its in files)
@@ -74,7 +82,8 @@ def simulate(
     finally:  # also what was measured until Ctrl-C
         if points:
             out.print(_table(f"{one.name} against {gold}, {len(its_test)} rows of {test}", points))
-            _write(points, one.name, len(its_test), noise, strategy, len(after) * seeds, json_file, plot)
+            told = {"noise": noise, "test_rows": len(its_test), "wished_precision": made.replay.plan.precision}
+            _write(points, one.name, strategy, told, len(after) * seeds, json_file, plot)
     if any(its.problems for its in files):
         raise typer.Exit(3)
 
@@ -89,19 +98,40 @@ def _numbers(given: str) -> list[int]:
     return numbers
 
 
+def _wishing(settings: Settings, name: str, precision: float | None) -> Settings:
+    """The settings with this precision of the field."""
+    if precision is None:
+        return settings
+    try:
+        told = Direction(precision=precision)
+    except ValidationError:
+        raise RequestError(
+            f"--precision is {precision:g}.", "Give a share above 0 and at most 1, such as 0.9."
+        ) from None
+    return directed(settings, {name: told})
+
+
 def _table(title: str, points: list[Point]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title=escape(title), title_justify="left")
-    for heading in ("labels", f"mean {points[0].metric}", "from", "to", "seconds", "promoted", "refused"):
+    wished = any(point.coverage is not None for point in points)
+    headings = ["labels", f"mean {points[0].metric}", "from", "to", "seconds", "promoted", "refused"]
+    for heading in headings + (["coverage", "precision"] if wished else []):
         table.add_column(heading, justify="right")
     for budget, its in _by_budget(points).items():
         values = [point.value for point in its]
         mean = sum(values) / len(values)
         seconds = sum(point.seconds for point in its) / len(its)
         versions = (str(sum(point.promoted for point in its)), str(sum(point.refused for point in its)))
-        table.add_row(
-            str(budget), f"[bold]{mean:.3f}[/]", f"{min(values):.3f}", f"{max(values):.3f}", f"{seconds:.2f}", *versions
-        )
+        figures = [f"[bold]{mean:.3f}[/]", f"{min(values):.3f}", f"{max(values):.3f}", f"{seconds:.2f}", *versions]
+        if wished:
+            figures += [_mean([point.coverage for point in its]), _mean([point.precision for point in its])]
+        table.add_row(str(budget), *figures)
     return table
+
+
+def _mean(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{sum(known) / len(known):.3f}" if known else "–"
 
 
 def _by_budget(points: list[Point]) -> dict[int, list[Point]]:
@@ -114,22 +144,21 @@ def _by_budget(points: list[Point]) -> dict[int, list[Point]]:
 def _write(
     points: list[Point],
     name: str,
-    rows: int,
-    noise: float,
     strategy: str,
+    told_of: dict[str, Any],
     expected: int,
     json_file: Path | None,
     plot: Path | None,
 ) -> None:
     from labelloop import curves
 
-    told = f"{strategy} order, {noise:.0%} wrong labels, {rows} test rows; memory alone, nothing trained"
+    told = f"{strategy} order, {told_of['noise']:.0%} wrong labels, {told_of['test_rows']} test rows"
+    told += "; memory alone, nothing trained"
     if json_file:
         report = {
             "field": name,
             "strategy": strategy,
-            "noise": noise,
-            "test_rows": rows,
+            **told_of,
             "complete": len(points) == expected,
             "points": [asdict(point) for point in points],
         }

@@ -20,6 +20,7 @@ from labelloop.studio.client import UNCERTAIN, StudioClient
 from labelloop.studio.documents import Documents
 from labelloop.studio.render import render_all
 from labelloop.studio.results import prediction, validate
+from labelloop.tasks.precision import withheld
 from labelloop.words import fields_of
 
 log = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ def _stale(place: Workplace, version: Version, epoch: Epoch, tasks: Sequence[Jso
             continue
         fields = fields_of(bundle.fields, texts[number])
         made, _ = validate(prediction(fields, its, version.name, documents[number]), fields, documents[number])
-        if not made["result"]:
+        if not made["result"] and not withheld(its):
             continue
         replacement = (held[-1]["id"], {"task": number, **made})
         if [_said(one) for one in held[-1].get("result") or ()] != [_said(one) for one in made["result"]]:

@@ -116,7 +116,9 @@ def notes(directions: Directions, tags: Mapping[str, str]) -> list[str]:
         if name not in tags:
             known = f"its controls: {_listed(tags)}" if tags else "it has no controls"
             found.append(f'there are directions for "{name}", which the label config does not have ({known})')
-        elif tags[name].lower() != "textarea" and (idle := [key for key in said if key not in {"prompt", "task"}]):
+        elif tags[name].lower() != "textarea" and (
+            idle := [key for key in said if key not in {"prompt", "task", "precision"}]
+        ):
             found.append(f'the {_listed(idle)} of "{name}" have no effect: <{tags[name]}> is not written')
         elif tags[name].lower() != "textarea" and told.task not in {"", "people"}:
             found.append(f'the task of "{name}" has no effect: only a TextArea has to be told its task')

@@ -15,7 +15,7 @@ from labelloop.errors import ConfigError, SettingsError
 from labelloop.prompting import Prompt, PromptFile, load_prompt
 from labelloop.settings import EngineName, Settings
 from labelloop.tasks import chances, own_labels, structured
-from labelloop.tasks.serving import engine_of, usual_model
+from labelloop.tasks.serving import engine_of, precision_of, usual_model
 from labelloop.tasks.span_memory import SpanMemory
 from labelloop.words import Answer, Bundle, Field, FieldPlan, Second
 
@@ -43,7 +43,8 @@ def plan(field: Field, settings: Settings) -> FieldPlan:
     Raises:
         ConfigError: there is no task kind for the field, or it has no labels.
         ModelError: the configured model is not there.
-        SettingsError: the prompt is missing or wrong, or the setting ``fields`` names an engine that cannot serve it.
+        SettingsError: the prompt is missing or wrong, or the setting ``fields`` names an engine that cannot serve it,
+            or wishes a precision that its kind cannot have.
     """
     if field.kind not in {kind for kind, _ in KINDS}:
         served = ", ".join(dict.fromkeys(kind for kind, _ in KINDS))
@@ -52,12 +53,13 @@ def plan(field: Field, settings: Settings) -> FieldPlan:
         raise ConfigError(f"The field {field.name!r} has no labels.", "Give it labels, or remove it.")
     chosen = engine_of(field, settings, [engine for kind, engine in KINDS if kind == field.kind])
     its = _served(field, cast(EngineName, chosen.engine), chosen.model, chosen.revision, chosen.prompt, settings)
+    wished = precision_of(field, settings)
     if chosen.beside is None:
-        return FieldPlan(field=field, **its)
+        return FieldPlan(field=field, **its, precision=wished)
     second = chosen.beside
     model, revision = (second.model, second.revision) if second.model else usual_model(second.engine, settings)
     beside = _served(field, second.engine, model, revision, second.prompt, settings)
-    return FieldPlan(field=field, **its, beside=Second(**beside, weight=second.weight))
+    return FieldPlan(field=field, **its, beside=Second(**beside, weight=second.weight), precision=wished)
 
 
 def _served(

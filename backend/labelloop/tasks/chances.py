@@ -11,7 +11,7 @@ import numpy as np
 from labelloop.engines import Engine, Ranker, Vectors, load
 from labelloop.prompting import Prompt, load_prompt, unchanged
 from labelloop.settings import Settings
-from labelloop.tasks import calibration, classification, rank
+from labelloop.tasks import calibration, classification, precision, rank
 from labelloop.tasks.calibration import Array
 from labelloop.words import Answer, FieldPlan
 
@@ -43,6 +43,11 @@ class Recollection(Protocol):
     @property
     def examples(self) -> int:
         """How many labels it holds; told in the provenance of answers."""
+        ...
+
+    @property
+    def needs(self) -> precision.Needs:
+        """By label the least score with which it is suggested, where a precision is wished for."""
         ...
 
     def chances(self, texts: Sequence[str], vectors: Vectors, zero_shot: Array) -> Array:
@@ -80,7 +85,7 @@ def decide(
     plan: FieldPlan, texts: Sequence[str], each: Sequence[Chances], memory: Recollection | None = None
 ) -> list[Answer]:
     """One answer per text, from what the plan's engines say of the texts, and with memory from what people said of
-    others; then the chances hold vectors."""
+    others; then the chances hold vectors. What is less sure than the plan's precision needs is held back."""
     mixed, alone = together(plan, each)
     labels = mixed.labels
     if memory is not None and each[0].vectors is not None:
@@ -91,6 +96,9 @@ def decide(
     if memory is not None:
         told = {"memory": memory.examples}
         answers = [one.model_copy(update={"provenance": {**one.provenance, **told}}) for one in answers]
+    if plan.precision is not None:
+        needs = {} if memory is None else memory.needs
+        answers = [precision.of_labels(plan, one, row, needs) for one, row in zip(answers, labels, strict=True)]
     return answers
 
 

@@ -202,14 +202,19 @@ def _axes(vectors: Array) -> tuple[Array, Array]:
     return axes[:, kept], along[kept]
 
 
+def folds(n: int) -> NDArray[np.intp]:
+    """(n,) in which part each example is left out, counted from 0; few are left out one by one."""
+    count = n if n <= 20 else 10 if n <= 100 else 5
+    made: NDArray[np.intp] = np.random.default_rng(_SEED).permutation(n) % max(count, 2)
+    return made
+
+
 def _left_out(known: _Known) -> Array:
     """(1 + n_strengths, n_rows) log-probability of what is right, of the zero-shot alone and of each strength by heads
     that have not seen the row."""
-    n = len(known.right)
-    folds = n if n <= 20 else 10 if n <= 100 else 5
-    fold = np.random.default_rng(_SEED).permutation(n) % max(folds, 2)
+    fold = folds(len(known.right))
     found: list[list[Array]] = []
-    for one in range(folds):
+    for one in range(fold.max() + 1):
         out, others = known.rows(fold == one), known.rows(fold != one)
         last: _Fit | None = None
         its = [out.likelihood(None)]

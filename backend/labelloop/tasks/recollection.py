@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from labelloop.engines import Vectors
 from labelloop.engines.identity import identify
 from labelloop.engines.recent import Recent
 from labelloop.settings import Settings
-from labelloop.tasks import chances, entities, memory, span_memory, structured
+from labelloop.tasks import chances, entities, memory, precision, span_memory, structured
 from labelloop.tasks.calibration import Array
 from labelloop.words import Field, FieldPlan, Path, Reading, Span
 
@@ -34,13 +34,15 @@ class Example(NamedTuple):
 
 @dataclass(frozen=True)
 class LabelMemory:
-    """A ``chances.Recollection``. ``same``: columns of the accepted labels, by their very text."""
+    """A ``chances.Recollection``. ``same``: columns of the accepted labels, by their very text. ``needs``: where a
+    precision is wished for, the least score of each label (``precision``)."""
 
     epoch: int
     encoder: tuple[str, str]
     several: bool
     head: memory.Head
     same: dict[str, tuple[int, ...]] = field(repr=False)
+    needs: precision.Needs = field(default_factory=dict, repr=False)
 
     @property
     def examples(self) -> int:
@@ -61,6 +63,7 @@ class Seen(NamedTuple):
 
 _seen: Recent[tuple[str, str], tuple[Vectors, Array]] = Recent(4 * MOST_EXAMPLES)
 _shares: Recent[str, tuple[float, ...]] = Recent(64)
+_needs: Recent[str, dict[Path, float]] = Recent(64)
 
 
 _found: Recent[tuple[str, str], tuple[span_memory.Marked, ...]] = Recent(2 * MOST_EXAMPLES)
@@ -86,7 +89,7 @@ def learn(
         ModelError, SettingsError: as ``tasks.answer``.
     """
     if structured.remembers(plan):
-        return span_memory.learn(plan.field, marked(plan, examples, settings), epoch)
+        return span_memory.learn(plan.field, marked(plan, examples, settings), epoch, plan.precision)
     if plan.field.dynamic or plan.field.structured:
         return None
     usable = usable_of(plan.field, examples)
@@ -150,14 +153,16 @@ def remember(
     known = [{"field": plan.model_dump(mode="json")}, *([one.text, *map(list, one.labels)] for one in usable[first:n])]
     mark = hashlib.sha256(json.dumps(known).encode()).hexdigest()
 
-    def weigh(_: list[str]) -> list[tuple[float, ...]]:
-        part = slice(0, n - first)
-        return [memory.weigh(seen.vectors[part], right[part], seen.zero_shot[part], several)]
-
-    head = memory.fit(seen.vectors, right, seen.zero_shot, several, _shares.get([mark], weigh)[0])
+    part = (seen.vectors[: n - first], right[: n - first], seen.zero_shot[: n - first], several)
+    shares = _shares.get([mark], lambda _: [memory.weigh(*part)])[0]
+    head = memory.fit(seen.vectors, right, seen.zero_shot, several, shares)
     column = columns(plan.field)
     same = {one.text: tuple(column[path] for path in one.labels) for one in usable}
-    return LabelMemory(epoch, encoder, several, head, same)
+    made = LabelMemory(epoch, encoder, several, head, same)
+    if (wished := plan.precision) is None:
+        return made
+    needs = _needs.get([mark], lambda _: [precision.needs(plan.field, precision.held_out(*part, shares), wished)])[0]
+    return replace(made, needs=needs)
 
 
 def usable_of(field: Field, examples: Sequence[Example]) -> list[Example]:

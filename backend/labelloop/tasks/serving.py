@@ -43,6 +43,25 @@ def engine_of(field: Field, settings: Settings, serving: Sequence[EngineName]) -
     return own.model_copy(update={"engine": engine, "model": model, "revision": revision, "beside": beside})
 
 
+def precision_of(field: Field, settings: Settings) -> float | None:
+    """The precision that the settings wish of the field's suggestions: its own, else that of ``fields."*"`` where its
+    kind can have one.
+
+    Raises:
+        SettingsError: the field has one of its own, and neither chooses labels nor marks spans.
+    """
+    own, general = (settings.fields.get(name) or FieldSetting() for name in (field.name, "*"))
+    if field.kind in {"classification", "entities"}:
+        return general.precision if own.precision is None else own.precision
+    if own.precision is not None:
+        raise SettingsError(
+            f"The setting fields wishes a precision of the field {field.name!r}, which is of kind {field.kind}; only "
+            "controls that choose labels or mark entities can have one.",
+            f"Remove fields.{field.name}.precision.",
+        )
+    return None
+
+
 def usual_model(engine: str, settings: Settings) -> tuple[str, str]:
     """(model, revision) of an engine that has none of its own."""
     models = {

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
+from labelloop.tasks import memory, precision
 from labelloop.tasks.calibration import Array
-from labelloop.tasks.entities import Candidate, Draft
+from labelloop.tasks.entities import Candidate, Draft, placed
 from labelloop.tasks.mentions import words_of
 from labelloop.words import Field, Passage, Span
 
@@ -30,11 +31,13 @@ class Marked(NamedTuple):
 @dataclass(frozen=True)
 class SpanMemory:
     """``epoch``, ``examples``: as of ``chances.Recollection``; an example is a passage. ``votes``: by text,
-    (1 + n_labels,) how often it was left, and had each label."""
+    (1 + n_labels,) how often it was left, and had each label. ``needs``: where a precision is wished for, the least
+    score of each label (``precision``)."""
 
     epoch: int
     examples: int
     votes: Mapping[str, Array] = field(repr=False)
+    needs: precision.Needs = field(default_factory=dict, repr=False)
 
     def drafts(self, passages: Sequence[Passage], candidates: Sequence[Candidate]) -> list[Draft]:
         """Spans that are rather right than wrong, the surest first: candidates, and texts that models overlook."""
@@ -53,16 +56,42 @@ class SpanMemory:
         return sorted(found, key=lambda draft: (-draft[4], draft[0], draft[1] - draft[2], draft[1]))
 
 
-def learn(its_field: Field, marked: Sequence[Marked], epoch: int) -> SpanMemory | None:
+def learn(its_field: Field, marked: Sequence[Marked], epoch: int, wished: float | None = None) -> SpanMemory | None:
     """The memory of passages that people have been through; None of none.
 
     Spans of a text vote for their labels wherever the same text stands, and places where it was left for none; what
     models say of a candidate counts as one vote more (Dirichlet smoothing). So names come back, and what people leave
     does not. A head over what candidates are in their contexts, as memory of labels has, was measured too: it gained
     less, and made scores surer than they should be.
+
+    Args:
+        wished: the precision that is wished for, where one is; then passages are also left out to find ``needs``.
     """
     if not marked:
         return None
+    made = _count(its_field, marked, epoch)
+    if wished is None:
+        return made
+    return replace(made, needs=precision.needs(its_field, list(_held_out(its_field, marked)), wished))
+
+
+def _held_out(its_field: Field, marked: Sequence[Marked]) -> Iterator[precision.Suggestion]:
+    """What is suggested in passages by memories that have not seen them."""
+    column = {label.path: place for place, label in enumerate(its_field.labels)}
+    fold = memory.folds(len(marked))
+    for one in range(fold.max() + 1 if len(marked) > 1 else 0):
+        out = [its for its, where in zip(marked, fold, strict=True) if where == one]
+        others = _count(its_field, [its for its, where in zip(marked, fold, strict=True) if where != one], 0)
+        passages = [its.passage for its in out]
+        found = [candidate._replace(owner=owner) for owner, its in enumerate(out) for candidate in its.candidates]
+        for its, spans in zip(out, placed(its_field, passages, others.drafts(passages, found)), strict=True):
+            exact = {(span.start, span.end, span.label) for span in its.spans}
+            for span in spans:
+                right = (span.start, span.end, span.label) in exact
+                yield precision.Suggestion(column[span.label], span.score, right)
+
+
+def _count(its_field: Field, marked: Sequence[Marked], epoch: int) -> SpanMemory:
     column = {label.path: 1 + place for place, label in enumerate(its_field.labels)}
     votes: dict[str, Array] = {}
     for one in marked:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from labelloop.tasks import (
     extraction,
     extraction_prompt,
     generation,
+    precision,
     qualities,
     question_answering,
     ranking,
@@ -172,9 +173,14 @@ def _answers(
         return [nothing for _ in readings]
     engine = load(plan.engine, plan.model, plan.revision, settings)
     if memory is not None and remembers(plan):
-        found = iter(entities.answer(plan, read, engine, cast(EntityPrompt, _prompt(plan, settings)), memory))
+        found: Iterator[Answer] = iter(
+            entities.answer(plan, read, engine, cast(EntityPrompt, _prompt(plan, settings)), memory)
+        )
     else:
         found = iter(kind_of(plan).answer(plan, read, engine, _prompt(plan, settings)))
+    if plan.precision is not None:
+        needs = {} if memory is None else memory.needs
+        found = (precision.of_spans(plan, one, needs) for one in found)
     return [nothing if reading.empty else next(found) for reading in readings]
 
 
