@@ -64,7 +64,6 @@ class TextMemory:
         """
         if not readings or most < 1:
             return [[] for _ in readings]
-        alike = self.vectors @ self.vectors.T
         nearness = vectors_of(readings, self.embed) @ self.vectors.T
         found = []
         for reading, row in zip(readings, nearness, strict=True):
@@ -72,7 +71,7 @@ class TextMemory:
             for place in (len(row) - 1 - np.argsort(-row[::-1], kind="stable")).tolist():
                 if len(chosen) == most + len(beside):
                     break
-                if place != own and (not chosen or float(alike[place, chosen].max()) < ALIKE):
+                if place != own and (not chosen or float((self.vectors[chosen] @ self.vectors[place]).max()) < ALIKE):
                     chosen.append(place)
             found.append(chosen[len(beside) :])
         return found
