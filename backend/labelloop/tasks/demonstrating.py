@@ -19,7 +19,11 @@ SHARE = 1 / 3
 """Of a model's room, what demonstrations may take ..."""
 MOST_TOKENS = 1024
 """... and at most so many tokens: those of the nearest ones are read anew for each item."""
-_SPARE = 2  # times as many near ones are looked at as there is place for, since some are too long
+NEAREST = 2
+"""Demonstrations that are an item's own, where not all fit: few, since these are read anew for each item, and those
+before them once."""
+_FIXED_SHARE = 2 / 3  # of the tokens; the rest is for the nearest
+_SPARE = 4  # times as many near ones are looked at as there is place for, since some are too long
 
 Turn = tuple[Values, str]
 
@@ -45,8 +49,8 @@ class Demonstrations:
     At most ``shown`` of the prompt; 0 shows none. First come the prompt's own, as many as there is place for beside the
     accepted ones; then accepted ones that are the same for all items, in a fixed order: what all asks begin with is
     read once (``engines.prefix``), and stays the same from label to label as long as all fit. Where not all do, these
-    are half of them, those that stand for the others best; and behind them come the item's nearest, the nearest last,
-    where a model heeds it most (Zhao et al. 2021, "Calibrate before use"; Liu et al. 2022 order them so, too).
+    are those that stand for the others best; and behind them come the ``NEAREST`` of the item, the nearest last, where
+    a model heeds it most (Zhao et al. 2021, "Calibrate before use"; Liu et al. 2022 order them so, too).
 
     Together they take ``SHARE`` of the model's room or ``MOST_TOKENS``, and never push the item's own text out: an item
     that does not fit whole beside them has as few tokens of them as it has of the prompt's own demonstrations.
@@ -57,9 +61,10 @@ class Demonstrations:
         self._made: dict[int, _Demonstration | None] = {}
         self._share = min(int(SHARE * desk.writer.room), MOST_TOKENS)
         self._places = desk.prompt.shown
+        self._varied = min(NEAREST, (self._places + 1) // 2)
         self._fixed = self._for_all()
-        all_fit = len(self._fixed) == len(memory.accepted)
-        self._varied = 0 if all_fit else self._places - len(self._fixed)
+        if len(self._fixed) == len(memory.accepted):
+            self._varied = 0
 
     def near(self, readings: Sequence[Reading]) -> list[list[int]]:
         """Places of accepted items near to each reading, beside those that are shown before all."""
@@ -98,7 +103,9 @@ class Demonstrations:
         held = 0
         for place in self._memory.general:
             one = self._of(place)
-            if len(found) < (self._places + 1) // 2 and one and held + one.tokens <= self._share / 2:
+            if len(found) == self._places - self._varied:
+                break
+            if one and held + one.tokens <= _FIXED_SHARE * self._share:
                 found.append(place)
                 held += one.tokens
         return found
