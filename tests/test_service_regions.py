@@ -36,7 +36,9 @@ class Reader:
     def __init__(self) -> None:
         self.read: list[dict[str, Reading]] = []
 
-    def score(self, bundle: Bundle, rendered: Any, lane: str, wait_s: float, epoch: object = None) -> list[list[Answer]]:
+    def score(
+        self, bundle: Bundle, rendered: Any, lane: str, wait_s: float, epoch: object = None
+    ) -> list[list[Answer]]:
         answers = []
         for item in rendered:
             readings = {name: Reading.model_validate_json(text) for name, text in item.items()}

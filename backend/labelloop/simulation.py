@@ -77,8 +77,8 @@ def rows_of(tasks: Sequence[Mapping[str, Any]], field: Field, gold: str) -> list
     spans = field.kind == "entities"
     if field.dynamic or (field.structured and not spans):
         raise RequestError(
-            f"'{field.name}' cannot be simulated: memory is for controls that choose labels of the config or mark "
-            "entities.",
+            f"'{field.name}' cannot be simulated: what is replayed are controls that choose labels of the config or "
+            "mark entities.",
             "Name such a control with --field.",
         )
     known = rivals.read_rows(tasks, field, gold)

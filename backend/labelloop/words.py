@@ -322,7 +322,11 @@ class Bundle(Word):
             plan.field.name
             for plan in self.plans
             if not plan.field.dynamic
-            and (not plan.field.structured or (plan.field.kind == "entities" and plan.engine == "encoder"))
+            and (
+                not plan.field.structured
+                or (plan.field.kind == "entities" and plan.engine == "encoder")
+                or plan.field.kind in WRITTEN
+            )
         }
         return frozenset(found | {one.name for one in self.fields if found & set(one.regions_of)})
 

@@ -16,6 +16,7 @@ from labelloop.scoring.memories import Memories
 from labelloop.scoring.wire import ZERO_SHOT, Epoch
 from labelloop.settings import Settings
 from labelloop.studio.schema import read_config
+from labelloop.tasks.text_memory import TextMemory
 from labelloop.words import Bundle
 from support.labelling import Labelling
 
@@ -115,8 +116,29 @@ def test_where_labels_cannot_be_read_what_was_known_serves(
 def test_only_what_follows_labels_is_asked_anew_after_one(served: Bundle) -> None:
     texts = {"topic": ROOM, "summary": ROOM}
     before, after, other, none = (
-        cache.keys(served, served.digest, epoch, texts) for epoch in (Epoch(1, 1), Epoch(1, 2), Epoch(2, 1), ZERO_SHOT)
+        cache.keys(served, served.digest, epoch, texts) for epoch in (Epoch(1, 4), Epoch(1, 5), Epoch(2, 4), ZERO_SHOT)
     )
-    assert served.remembering == {"topic"}
+    assert served.remembering == {"topic", "summary"}
     assert len({before[0], after[0], other[0], none[0]}) == 4
-    assert len({before[1], after[1], other[1], none[1]}) == 1
+    assert len({before[1], other[1], none[1]}) == 3
+
+
+def test_what_is_written_is_asked_anew_when_the_labels_have_doubled(served: Bundle) -> None:
+    keys = [cache.keys(served, served.digest, Epoch(1, number), {"summary": ROOM})[0] for number in range(1, 101)]
+    assert len(set(keys)) == 7
+    assert keys[3] == keys[6] != keys[7]
+
+
+def test_accepted_texts_are_remembered_as_they_were_read(
+    settings: Settings, store: Store, connection: Connection, served: Bundle
+) -> None:
+    labelling, memories = Labelling(), Memories(settings)
+    written = {"from_name": "summary", "to_name": "text", "type": "textarea", "value": {"text": ["A quiet room."]}}
+    labelling.annotate(labelling.add_task(ROOM), "Zog", result=[{"id": "r2", **written}])
+    found = memories.of(store, served, served.digest, tell(store, connection, labelling))["summary"]
+    assert isinstance(found, TextMemory)
+    ((text,),) = [one.texts for one in found.accepted]
+    assert text == "A quiet room." and found.accepted[0].reading.passages[0].text == ROOM
+    item = {"summary": found.accepted[0].reading.dump()}
+    ((answer,),) = tasks.answer(served, [item], settings, {"summary": found})
+    assert answer.texts == ("A quiet room.",) and answer.provenance["origin"] == "accepted before"

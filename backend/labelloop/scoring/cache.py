@@ -8,15 +8,23 @@ from redis.client import Pipeline
 
 from labelloop.scoring import wire
 from labelloop.scoring.wire import ZERO_SHOT, Epoch, RedisBytes
-from labelloop.words import Answer, Bundle
+from labelloop.words import WRITTEN, Answer, Bundle
 
 
 def keys(bundle: Bundle, digest: str, epoch: Epoch, rendered: Mapping[str, str]) -> list[str]:
     """Where the answers for an item's texts lie, in their order. An engine, prompt, adapter or calibration that changes
-    changes the digest; a new label changes the epoch, and with it the keys of fields that remember."""
-    return [
-        key(digest, epoch if name in bundle.remembering else ZERO_SHOT, name, text) for name, text in rendered.items()
-    ]
+    changes the digest; a new label changes the epoch, and with it the keys of fields that remember.
+
+    Of fields that write, only when the labels of the connection have doubled: a writer takes seconds for what an
+    encoder reads in milliseconds, and the hundredth accepted text changes little of what the first fifty did. What is
+    written meanwhile knows all labels; what lies here already, at least half of them.
+    """
+    follow = {
+        one.name: epoch.step if one.kind in WRITTEN else epoch
+        for one in bundle.fields
+        if one.name in bundle.remembering
+    }
+    return [key(digest, follow.get(name, ZERO_SHOT), name, text) for name, text in rendered.items()]
 
 
 def key(digest: str, epoch: Epoch, field: str, text: str) -> str:

@@ -13,7 +13,7 @@ from rq.timeouts import BaseTimeoutException
 from labelloop import tasks
 from labelloop.errors import LabelLoopError, ModelError, SettingsError
 from labelloop.scoring import cache, tickets, wire
-from labelloop.scoring.pace import Pace, cost
+from labelloop.scoring.pace import Pace, cost, order
 from labelloop.scoring.wire import ZERO_SHOT, Epoch
 from labelloop.scoring.workplace import Item, Workplace, here
 from labelloop.words import Answer, Bundle
@@ -65,7 +65,7 @@ def _score(place: Workplace, lane: str, digest: str, stream: str, items: list[It
         groups: dict[tuple[tuple[str, str], ...], list[Item]] = {}
         for item in its:
             groups.setdefault(tuple(item.texts.items()), []).append(item)
-        todo = sorted(groups.values(), key=lambda group: cost(group[0].texts))
+        todo = sorted(groups.values(), key=lambda group: order(group[0].texts))
 
         def write(start: int, answers: list[list[Answer]], todo: list[list[Item]] = todo) -> None:
             _write_groups(place, bundle, digest, stream, todo[start : start + len(answers)], answers)
@@ -101,28 +101,37 @@ def score_in_batches(
     write: Callable[[int, list[list[Answer]]], None],
     epoch: Epoch = ZERO_SHOT,
 ) -> int:
-    """Scores ``texts``, which are sorted by length, in micro-batches; more urgent lanes are served in between.
+    """Scores ``texts``, which are sorted by ``pace.order``, in micro-batches of the same fields; more urgent lanes are
+    served in between.
 
     ``write(start, answers)`` is called after each micro-batch. Returns how many were scored: fewer than all when the
     worker has to stop.
     """
     memories = place.memories(bundle, digest, epoch) if texts else {}
     pace = _pace(place)
-    pace.expect(digest, tasks.readings(bundle))
     least = tasks.at_once(bundle, place.settings)
     costs = [cost(item) for item in texts]
     start = 0
     while start < len(texts) and not place.stopping.is_set():
         if start:
             serve_urgent(place, lane)
-        count = min(max(pace.take(digest, costs[start:]), least), len(texts) - start)
+        fields = tuple(texts[start])
+        end = next((place for place in range(start, len(texts)) if tuple(texts[place]) != fields), len(texts))
+        asked = f"{digest} {' '.join(fields)}"
+        pace.expect(asked, tasks.readings(_part(bundle, fields)))
+        count = min(max(pace.take(asked, costs[start:end]), least), end - start)
         began = time.perf_counter()
         answers = answer(bundle, texts[start : start + count], place, memories)
-        pace.record(digest, sum(costs[start : start + count]), (time.perf_counter() - began) * 1000)
+        pace.record(asked, sum(costs[start : start + count]), (time.perf_counter() - began) * 1000)
         write(start, answers)
         start += count
         _go_on()
     return start
+
+
+def _part(bundle: Bundle, fields: Sequence[str]) -> Bundle:
+    """What of the bundle answers these fields."""
+    return Bundle(plans=tuple(one for one in bundle.plans if one.field.name in fields))
 
 
 def _go_on() -> None:

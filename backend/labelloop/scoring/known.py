@@ -1,4 +1,5 @@
-"""Answers for many items of a connection: from the cache, else scored here and now, equal texts once."""
+"""Answers for many items of a connection: from the cache, else scored here and now, equal texts once, and of an item
+only the fields whose answers are not there: a new label asks no writer again for what it wrote already."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from collections.abc import Mapping
 
 from labelloop.scoring import cache
 from labelloop.scoring.jobs import failed, score_in_batches
-from labelloop.scoring.pace import cost
+from labelloop.scoring.pace import order
 from labelloop.scoring.wire import Epoch
 from labelloop.scoring.workplace import Workplace
 from labelloop.words import Answer, Bundle
@@ -25,8 +26,11 @@ def answers(
     names = {item: cache.keys(bundle, digest, epoch, its) for item, its in texts.items()}
     flat = [name for its in names.values() for name in its]
     known = dict(zip(flat, cache.get(place.redis, flat), strict=True))
-    missing = {tuple(texts[item].items()) for item, its in names.items() if not all(known[name] for name in its)}
-    todo = [dict(its) for its in sorted(missing, key=lambda its: (cost(dict(its)), its))]
+    missing = {
+        tuple(one for one, name in zip(texts[item].items(), its, strict=True) if not known[name])
+        for item, its in names.items()
+    }
+    todo = [dict(its) for its in sorted(missing, key=lambda its: (*order(dict(its)), its)) if its]
 
     def write(start: int, found: list[list[Answer]]) -> None:
         pipeline = place.redis.pipeline(transaction=False)

@@ -91,4 +91,6 @@ def _as_read(plan: FieldPlan, one: Example, settings: Settings) -> recollection.
 
     texts: Mapping[str, str] = render_all([plan.field], one.data, limit=settings.max_text_chars)[0]
     text = texts.get(plan.field.name, "")
-    return Read(text, tuple(one.answer.labels), tuple(one.answer.spans)) if text.strip() else None
+    if not text.strip():
+        return None
+    return Read(text, tuple(one.answer.labels), tuple(one.answer.spans), tuple(one.answer.texts))

@@ -19,6 +19,12 @@ def cost(texts: Mapping[str, str]) -> int:
     return sum(_PER_TEXT + len(text) // _CHARACTERS_PER_TOKEN for text in texts.values())
 
 
+def order(texts: Mapping[str, str]) -> tuple[tuple[str, ...], int]:
+    """What items are sorted by: those of the same fields together, since a writer takes a hundred times as long as an
+    encoder; of them the shortest first."""
+    return tuple(texts), cost(texts)
+
+
 class Pace:
     """Learns milliseconds per token, and cuts micro-batches that take about ``target_ms``."""
 

@@ -17,6 +17,7 @@ from labelloop.settings import EngineName, Settings
 from labelloop.tasks import chances, own_labels, structured
 from labelloop.tasks.serving import engine_of, precision_of, usual_model
 from labelloop.tasks.span_memory import SpanMemory
+from labelloop.tasks.text_memory import TextMemory
 from labelloop.words import Answer, Bundle, Field, FieldPlan, Second
 
 KINDS: dict[tuple[str, EngineName], str] = {
@@ -29,8 +30,8 @@ KINDS: dict[tuple[str, EngineName], str] = {
 }
 """(Task kind, engine that serves it) -> the prompt that new plans use."""
 
-Recollection = chances.Recollection | SpanMemory
-"""What the labels of one field say: of a field that chooses labels, or of one that marks entities."""
+Recollection = chances.Recollection | SpanMemory | TextMemory
+"""What the labels of one field say: of a field that chooses labels, marks entities, or writes."""
 
 _CAUSAL_RANKS, _CAUSAL_WRITES = 12, 100
 """A causal model reads a text once and then only the labels, but a token costs it ten times what it costs a small

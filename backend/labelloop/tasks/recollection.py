@@ -14,7 +14,7 @@ from labelloop.engines import Vectors
 from labelloop.engines.identity import identify
 from labelloop.engines.recent import Recent
 from labelloop.settings import Settings
-from labelloop.tasks import chances, entities, memory, precision, span_memory, structured
+from labelloop.tasks import chances, entities, memory, precision, span_memory, structured, text_memory
 from labelloop.tasks.calibration import Array
 from labelloop.words import Field, FieldPlan, Path, Reading, Span
 
@@ -25,11 +25,12 @@ _READ_AT_ONCE = 64
 class Example(NamedTuple):
     """``text``: the rendered input of the field, as ``tasks.answer`` takes it. ``labels``: the accepted paths, in any
     order; none is an answer where several may be chosen. ``spans``: of a field that marks entities, the accepted ones;
-    none is an answer."""
+    none is an answer. ``texts``: of a field that writes, the accepted ones."""
 
     text: str
     labels: tuple[Path, ...] = ()
     spans: tuple[Span, ...] = ()
+    texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,9 @@ _found: Recent[tuple[str, str], tuple[span_memory.Marked, ...]] = Recent(2 * MOS
 
 def learn(
     plan: FieldPlan, examples: Sequence[Example], epoch: int, settings: Settings
-) -> LabelMemory | span_memory.SpanMemory | None:
-    """The memory of a field that chooses labels or marks entities by an encoder; None of other fields, of those whose
-    labels come with each item, and where no example can be used.
+) -> LabelMemory | span_memory.SpanMemory | text_memory.TextMemory | None:
+    """The memory of a field that chooses labels, marks entities by an encoder, or writes; None of other fields, of
+    those whose labels come with each item, and where no example can be used.
 
     Each example is read once in a process, however often this is asked; of the first call the reading is most of the
     time. Fitting takes milliseconds for ten labels and some tenths of a second for a hundred, and now and then (when
@@ -90,6 +91,9 @@ def learn(
     """
     if structured.remembers(plan):
         return span_memory.learn(plan.field, marked(plan, examples, settings), epoch, plan.precision)
+    if structured.writes_texts(plan):
+        accepted = [text_memory.Accepted(Reading.model_validate_json(one.text), one.texts) for one in examples]
+        return text_memory.learn(accepted, epoch, encoder_of(plan, settings), settings)
     if plan.field.dynamic or plan.field.structured:
         return None
     usable = usable_of(plan.field, examples)

@@ -32,7 +32,9 @@ from labelloop.tasks.entity_prompt import EntityPrompt
 from labelloop.tasks.relation_prompt import RelationPrompt
 from labelloop.tasks.span_memory import SpanMemory
 from labelloop.tasks.structure_prompt import RelatingPrompt, TaggingPrompt
+from labelloop.tasks.text_memory import TextMemory
 from labelloop.tasks.writing import Craft, writes
+from labelloop.tasks.writing import answer as write
 from labelloop.tasks.writing_prompt import WritingPrompt
 from labelloop.words import Answer, Bundle, FieldPlan, Passage, Reading, Span
 
@@ -117,7 +119,8 @@ def answer(
     """Adds the answers of the structured fields to ``answers``, per item by field name.
 
     A field on spans finds them in its reading, where they are given; else in the answers of the span fields, which are
-    computed for it where the item does not ask for them. ``memories``: by field name, of fields that mark entities.
+    computed for it where the item does not ask for them. ``memories``: by field name, of fields that mark entities or
+    write.
     """
     plans = {one.field.name: one for one in bundle.plans if one.field.structured}
     needed: list[dict[str, Answer]] = [{} for _ in rendered]
@@ -164,18 +167,19 @@ def _found(plan: FieldPlan, known: Mapping[str, Answer]) -> tuple[Span, ...]:
     return tuple(span for span in spans if not plan.field.region_labels or span.label[-1] in plan.field.region_labels)
 
 
-def _answers(
-    plan: FieldPlan, readings: Sequence[Reading], settings: Settings, memory: SpanMemory | None = None
-) -> list[Answer]:
+def _answers(plan: FieldPlan, readings: Sequence[Reading], settings: Settings, memory: Any = None) -> list[Answer]:
     read = [reading for reading in readings if not reading.empty]
     nothing = Answer(field=plan.field.name, labels=(), score=0.0, reason=EMPTY)
     if not read:
         return [nothing for _ in readings]
     engine = load(plan.engine, plan.model, plan.revision, settings)
-    if memory is not None and remembers(plan):
+    if isinstance(memory, TextMemory) and writes_texts(plan):
+        craft = _WRITTEN[plan.field.kind][2]
         found: Iterator[Answer] = iter(
-            entities.answer(plan, read, engine, cast(EntityPrompt, _prompt(plan, settings)), memory)
+            write(craft, plan, read, engine, cast(WritingPrompt, _prompt(plan, settings)), memory)
         )
+    elif isinstance(memory, SpanMemory) and remembers(plan):
+        found = iter(entities.answer(plan, read, engine, cast(EntityPrompt, _prompt(plan, settings)), memory))
     else:
         found = iter(kind_of(plan).answer(plan, read, engine, _prompt(plan, settings)))
     if plan.precision is not None:
@@ -187,6 +191,11 @@ def _answers(
 def remembers(plan: FieldPlan) -> bool:
     """Whether the field's spans can have a memory: an encoder's models mark them."""
     return plan.field.kind == "entities" and plan.engine == "encoder"
+
+
+def writes_texts(plan: FieldPlan) -> bool:
+    """Whether the field can have a memory of texts: a writer fills it with words of its own."""
+    return plan.field.kind in _WRITTEN and plan.engine in _WRITERS
 
 
 def entity_candidates(plan: FieldPlan, passages: Sequence[Passage], settings: Settings) -> list[entities.Candidate]:

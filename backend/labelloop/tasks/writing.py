@@ -2,7 +2,8 @@
 
 A reading becomes a ``Job``; a job that does not fit into the model becomes several, each with a window of its longest
 passage; each is asked for, its candidates are cleaned and checked, one is chosen, and the windows' replies are merged
-by the kind's rule. What was done stands in the answer's provenance.
+by the kind's rule. What was done stands in the answer's provenance. With a memory, texts that people accepted stand
+before each ask, and what was accepted for an item that says the same is its answer.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from labelloop.engines import Ask, Manner, Writer, Written
 from labelloop.tasks import asking, choosing, replies, windows
 from labelloop.tasks.calibration import rounded
 from labelloop.tasks.choosing import Candidate
+from labelloop.tasks.demonstrating import Demonstrations, Shown
+from labelloop.tasks.memory import SAME_TEXT
+from labelloop.tasks.text_memory import TextMemory
 from labelloop.tasks.writing_prompt import Demonstration, Job, Values, WritingPrompt, ask
 from labelloop.templating import Value
 from labelloop.words import Answer, Field, FieldPlan, Reading
@@ -85,7 +89,8 @@ class Craft:
 @dataclass
 class _Work:
     """An item on its way. ``parts``: jobs of this round with the space before each in the text. ``found``: the chosen
-    candidate of each. ``facts``: of the provenance."""
+    candidate of each. ``facts``: of the provenance. ``shown``: what stands before its asks, where there is a memory;
+    ``accepted``: the texts that were accepted for an item that says the same."""
 
     job: Job
     parts: list[tuple[str, Job]] = field(default_factory=list)
@@ -94,10 +99,12 @@ class _Work:
     faults: Counter[str] = field(default_factory=Counter)
     reason: str = ""
     written: Candidate | None = None
+    shown: Shown | None = None
+    accepted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class _Desk:
+class Desk:
     """A kind at work: what all its items share."""
 
     craft: Craft
@@ -107,16 +114,28 @@ class _Desk:
     def values(self, job: Job) -> Values:
         return {**job.values, **self.craft.tell(job, self.prompt)}
 
-    def ask(self, job: Job) -> Ask:
-        suiting = self.craft.shows(job, self.prompt)[: self.prompt.shown]
-        shown = [(self.values(one.job), one.reply) for one in suiting]
-        return ask(self.prompt, self.values(job), shown)
+    def shows(self, job: Job) -> Sequence[Demonstration]:
+        """The prompt's own demonstrations for a job."""
+        return self.craft.shows(job, self.prompt)[: self.prompt.shown]
 
-    def manner(self, job: Job, size: int) -> Manner:
-        """How to write of a job whose text has ``size`` tokens."""
+    def ask(self, job: Job, turns: Sequence[tuple[Values, str]] | None = None) -> Ask:
+        """The ask of a job behind (values, reply) of demonstrations; None: the prompt's own."""
+        if turns is None:
+            turns = [(self.values(one.job), one.reply) for one in self.shows(job)]
+        return ask(self.prompt, self.values(job), turns)
+
+    def manner(self, job: Job, size: int, longest: int = 0) -> Manner:
+        """How to write of a job whose text has ``size`` tokens, behind accepted replies of up to ``longest`` tokens."""
         prompt = self.prompt
-        usual = Manner(prompt.length.of(size), prompt.stop, "", prompt.samples, prompt.temperature)
+        most = max(prompt.length.of(size), -(-longest // 32) * 32)
+        usual = Manner(most, prompt.stop, "", prompt.samples, prompt.temperature)
         return self.craft.manner(job, prompt, usual)
+
+    def ask_of(self, work: _Work, job: Job) -> Ask:
+        return self.ask(job, work.shown.turns if work.shown else None)
+
+    def manner_of(self, work: _Work, job: Job, size: int) -> Manner:
+        return self.manner(job, size, work.shown.longest if work.shown else 0)
 
     def measure(self, texts: Sequence[str]) -> list[int]:
         return asking.measure(self.writer, texts)
@@ -128,17 +147,30 @@ def writes(craft: Craft) -> Callable[[FieldPlan, Sequence[Reading], Writer, Any]
 
 
 def answer(
-    craft: Craft, plan: FieldPlan, readings: Sequence[Reading], writer: Writer, prompt: WritingPrompt
+    craft: Craft,
+    plan: FieldPlan,
+    readings: Sequence[Reading],
+    writer: Writer,
+    prompt: WritingPrompt,
+    memory: TextMemory | None = None,
 ) -> list[Answer]:
     """One Answer per reading, with one text and the probability that it is right; or the reason why there is none.
+
+    Args:
+        memory: the texts that people accepted for other items (``tasks.demonstrating`` says how they are shown).
 
     Raises:
         ModelError: the engine fails as a whole.
     """
-    desk = _Desk(craft, writer, prompt)
+    desk = Desk(craft, writer, prompt)
     works = [_Work(job_of(plan.field, reading)) for reading in readings]
     for work in works:
-        _begin(desk, work)
+        _settle(desk, work)
+    if memory is not None:
+        _remember(desk, plan.field, works, readings, memory)
+    for work in works:
+        if not work.reason and not work.accepted:
+            _divide(desk, work, work.job)
     for round_ in range(MOST_ROUNDS):
         open_ = [work for work in works if work.parts and not work.reason]
         if not open_:
@@ -155,30 +187,48 @@ def job_of(field: Field, reading: Reading) -> Job:
     return Job(passages, reading.query, field.question, field.options, field.name)
 
 
-def _begin(desk: _Desk, work: _Work) -> None:
+def _settle(desk: Desk, work: _Work) -> None:
     try:
         work.job = desk.craft.settle(work.job, desk.prompt)
     except Unwritable as error:
         work.reason = str(error)
-        return
-    _divide(desk, work, work.job)
 
 
-def _divide(desk: _Desk, work: _Work, job: Job) -> None:
+def _remember(
+    desk: Desk, field: Field, works: Sequence[_Work], readings: Sequence[Reading], memory: TextMemory
+) -> None:
+    """Sets what was accepted for the items before, and what stands before the asks of the others."""
+    shelf = Demonstrations(desk, field, memory)
+    for work, reading in zip(works, readings, strict=True):
+        work.facts["memory"] = memory.examples
+        work.accepted = memory.before(reading)
+    open_ = [(work, its) for work, its in zip(works, readings, strict=True) if not work.accepted and not work.reason]
+    near = shelf.near([reading for _, reading in open_])
+    for (work, _), places in zip(open_, near, strict=True):
+        try:
+            work.shown = shelf.of(work.job, places)
+        except (Unwritable, ValueError):
+            continue  # its reason is found where it is divided
+        work.facts["demonstrations"] = work.shown.labelled
+
+
+def _divide(desk: Desk, work: _Work, job: Job) -> None:
     """Sets the parts of the work: the job, or windows of its longest passage where it does not fit."""
     work.parts, work.found = [], []
     try:
         longest = max(range(len(job.passages)), key=lambda place: len(job.passages[place][1]))
         name, text = job.passages[longest]
         empty = replace_passage(job, longest, name, "")
-        whole, without = desk.writer.sizes([desk.ask(job), desk.ask(empty)])
+        whole, without = desk.writer.sizes([desk.ask_of(work, job), desk.ask_of(work, empty)])
     except Unwritable as error:
         work.reason = str(error)
         return
     except ValueError as error:
         work.reason = f"The prompt {desk.prompt.name} does not serve this field: {error}."
         return
-    most = desk.manner(job, desk.measure([job.text])[0]).max_tokens  # by all its passages, as when it is written
+    most = desk.manner_of(
+        work, job, desk.measure([job.text])[0]
+    ).max_tokens  # by all its passages, as when it is written
     room = desk.writer.room - without - most
     if desk.prompt.window:
         room = min(room, desk.prompt.window)
@@ -212,11 +262,11 @@ def replace_passage(job: Job, place: int, name: str, text: str) -> Job:
     return job._replace(passages=(*job.passages[:place], (name, text), *job.passages[place + 1 :]))
 
 
-def _write(desk: _Desk, works: Sequence[_Work]) -> None:
+def _write(desk: Desk, works: Sequence[_Work]) -> None:
     """Writes all parts of all works, chooses one text for each."""
-    asked = [(work, job, desk.ask(job)) for work in works for _, job in work.parts]
+    asked = [(work, job, desk.ask_of(work, job)) for work in works for _, job in work.parts]
     sizes = desk.measure([job.text for _, job, _ in asked])
-    manners = [desk.manner(job, size) for (_, job, _), size in zip(asked, sizes, strict=True)]
+    manners = [desk.manner_of(work, job, size) for (work, job, _), size in zip(asked, sizes, strict=True)]
     pools: list[list[Candidate]] = []
     first = _replies(desk, [one[2] for one in asked], manners)
     for (work, job, its_ask), (written, refusal) in zip(asked, first, strict=True):
@@ -228,7 +278,7 @@ def _write(desk: _Desk, works: Sequence[_Work]) -> None:
     for (work, job, its_ask), pool in zip(asked, pools, strict=True):
         most = max((one.worth for one in pool), default=0.0)
         worthy = [one for one in pool if one.worth == most]
-        bare = desk.ask(desk.craft.bare(job)) if desk.prompt.choice == "pointed" else None
+        bare = desk.ask_of(work, desk.craft.bare(job)) if desk.prompt.choice == "pointed" else None
         chosen = choosing.choose(worthy, desk.prompt.choice, desk.craft.nearness, desk.writer, its_ask, bare)
         if chosen is None and (other := desk.craft.fallback(job, desk.prompt)):
             chosen = Candidate(other[1], origin=other[0])
@@ -239,7 +289,7 @@ def _write(desk: _Desk, works: Sequence[_Work]) -> None:
         work.facts["candidates"] = work.facts.get("candidates", 0) + len(pool)
 
 
-def _replies(desk: _Desk, asks: Sequence[Ask], manners: Sequence[Manner]) -> list[tuple[list[Written], str]]:
+def _replies(desk: Desk, asks: Sequence[Ask], manners: Sequence[Manner]) -> list[tuple[list[Written], str]]:
     """Per ask the replies, in its manner, and why there are none; those of one manner in one call."""
     places: dict[Manner, list[int]] = {}
     for place, manner in enumerate(manners):
@@ -251,7 +301,7 @@ def _replies(desk: _Desk, asks: Sequence[Ask], manners: Sequence[Manner]) -> lis
 
 
 def _write_again(
-    desk: _Desk,
+    desk: Desk,
     asked: Sequence[tuple[_Work, Job, Ask]],
     manners: Sequence[Manner],
     pools: Sequence[list[Candidate]],
@@ -283,7 +333,7 @@ def replace_text(job: Job, text: str) -> Job:
 
 
 def _candidates(
-    desk: _Desk, work: _Work, job: Job, its_ask: Ask, written: Sequence[Written], keep: bool
+    desk: Desk, work: _Work, job: Job, its_ask: Ask, written: Sequence[Written], keep: bool
 ) -> list[Candidate]:
     """The worthy ones of the replies to an ask; the faults of the others are counted. ``keep``: the ask's beginning."""
     pool: list[Candidate] = []
@@ -308,7 +358,7 @@ def _candidates(
     return pool
 
 
-def _beside(desk: _Desk, job: Job, its_ask: Ask, pool: Sequence[Candidate]) -> list[Candidate]:
+def _beside(desk: Desk, job: Job, its_ask: Ask, pool: Sequence[Candidate]) -> list[Candidate]:
     """The worthy candidates that no model wrote, where no reply is sure; judged as replies to the ask, but for a choice
     by consensus."""
     if any(one.logprob >= desk.prompt.sure for one in pool):
@@ -327,7 +377,7 @@ def _beside(desk: _Desk, job: Job, its_ask: Ask, pool: Sequence[Candidate]) -> l
     ]
 
 
-def _merge(desk: _Desk, work: _Work, last: bool) -> None:
+def _merge(desk: Desk, work: _Work, last: bool) -> None:
     """Sets ``written``, or the parts of the next round."""
     parts, found = work.parts, work.found
     kept = [(space, one) for (space, _), one in zip(parts, found, strict=True) if one.text]
@@ -357,8 +407,11 @@ def _rank(one: Candidate, nothing: str) -> tuple[bool, bool, float]:
     return written and one.text != nothing, written, one.logprob
 
 
-def _finish(desk: _Desk, plan: FieldPlan, work: _Work, reading: Reading) -> Answer:
+def _finish(desk: Desk, plan: FieldPlan, work: _Work, reading: Reading) -> Answer:
     name = plan.field.name
+    if work.accepted:
+        facts = {**work.facts, "origin": "accepted before"}
+        return Answer(field=name, labels=(), texts=work.accepted, score=SAME_TEXT, provenance=facts)
     facts = {"windows": 1, "candidates": 0, **work.facts}
     if work.faults:
         facts["refused"] = dict(sorted(work.faults.items()))
