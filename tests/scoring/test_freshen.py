@@ -28,7 +28,7 @@ class Studio:
 
     held: list[tuple[str, str, float]]
     replaced: list[tuple[int, str, float]]
-    version = ""
+    beside: list[Json] = []
 
     def __init__(self, *_: object) -> None: ...
 
@@ -41,16 +41,21 @@ class Studio:
         return type("Project", (), {"sampling": "Uncertainty sampling"})
 
     def next_tasks(self, _project: int, version: str, count: int, *, uncertain: bool) -> list[Json]:
-        assert uncertain and count == 50
+        assert uncertain and count in (50, 5)
         return [
             {
                 "id": place,
                 "data": {"text": text},
                 "predictions": [
-                    {"id": 100 + place, "model_version": version, "score": score, "result": [region(label)]}
+                    {
+                        "id": 100 + place,
+                        "model_version": version,
+                        "score": score,
+                        "result": [region(label), *self.beside],
+                    }
                 ],
             }
-            for place, (text, label, score) in enumerate(self.held)
+            for place, (text, label, score) in enumerate(self.held[:count])
         ]
 
     def update_prediction(self, number: int, prediction: Json) -> None:
@@ -139,6 +144,34 @@ def test_a_newer_label_begins_anew_after_a_few(
     freshen.want(place.redis, connection)
     jobs.freshen()
     assert reads == [0, 8]
+
+
+def test_texts_of_writers_stay_but_for_the_very_next_tasks(
+    place: Workplace, store: Store, connection: int, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = CONFIG.replace("</View>", '<TextArea name="summary" toName="text"/></View>')
+    store.serve(connection, tasks.make_bundle(read_config(both).fields, settings), {})
+    old = {"from_name": "summary", "to_name": "text", "type": "textarea", "value": {"text": ["old"]}, "score": 0.4}
+    monkeypatch.setattr(Studio, "beside", [old])
+    asked: list[set[str]] = []
+
+    def answer(_bundle: Bundle, rendered: list[dict[str, str]], _settings: Settings, _memories: object) -> Any:
+        asked.extend(set(item) for item in rendered)
+        made = {
+            "topic": Answer(field="topic", labels=(("Bim",),), score=0.9),
+            "summary": Answer(field="summary", labels=(), texts=("new",), score=0.6),
+        }
+        return [[made[name] for name in sorted(item, reverse=True)] for item in rendered]
+
+    monkeypatch.setattr(tasks, "answer", answer)
+    Studio.held = [(f"text {number}", "Zog", 0.5) for number in range(7)]
+    freshen.want(place.redis, connection)
+    jobs.freshen()
+    assert [(number, label, score) for number, label, score in Studio.replaced[:7]] == [
+        (100 + number, "Bim", 0.4) for number in range(7)
+    ]
+    assert [number for number, *_ in Studio.replaced[7:]] == list(range(100, 105))
+    assert asked.count({"summary"}) == 5 and asked.count({"topic"}) == 7
 
 
 def test_without_a_token_nothing_is_asked(place: Workplace, store: Store, connection: int) -> None:

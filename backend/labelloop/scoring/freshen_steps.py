@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from labelloop.studio.documents import Documents
 from labelloop.studio.render import render_all
 from labelloop.studio.results import prediction, validate
 from labelloop.tasks.precision import withheld
-from labelloop.words import fields_of
+from labelloop.words import WRITTEN, fields_of
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ _ORDER_S = 60.0  # so long a project is taken to keep its order of tasks; to ask
 _orders: dict[int, tuple[float, bool]] = {}
 _TURN = 8  # so many are replaced before a newer label may begin anew
 _NEAR = 0.05  # a score that moves by less is left as it is
+_WRITTEN_ANEW = 5  # tasks whose texts are written anew, the next ones: a writer takes seconds for each
 _MOST_SCORES = 12  # of one run; the first of the ordering, where a score decides who comes next
 
 Json = dict[str, Any]
@@ -62,18 +64,34 @@ def _freshen(place: Workplace, connection_id: int) -> int:
     epoch = Epoch(connection_id, place.store.memory_epoch(connection_id))
     with StudioClient(connection.server_url, token) as studio:
         tasks = ask(place, lambda: _next_tasks(studio, connection, version.name, place.settings.freshen))
-        stale = _stale(place, version, epoch, tasks)
 
+        def newer() -> bool:
+            return bool(place.redis.sismember(wire.FRESHEN, connection_id))
+
+        def replace(stale: Sequence[tuple[int, Json]]) -> int:
+            done = 0
+            while done < len(stale) and not (done and newer()):
+                part = stale[done : done + _TURN]
+                ask(place, partial(_replace, studio, part))
+                done += len(part)
+            log.info(
+                "connection %d: %d of the next %d tasks say something else; %d replaced after %.2f s, at epoch %d",
+                *(connection_id, len(stale), len(tasks), done, time.perf_counter() - began, epoch.number),
+            )
+            return done
+
+        written = version.bundle.remembering & _written(version)
         done = 0
-        while done < len(stale) and not (done and place.redis.sismember(wire.FRESHEN, connection_id)):
-            part = stale[done : done + _TURN]
-            ask(place, partial(_replace, studio, part))
-            done += len(part)
-    log.info(
-        "connection %d: of the next %d tasks %d say something else; %d replaced after %.2f s, at epoch %d",
-        *(connection_id, len(tasks), len(stale), done, time.perf_counter() - began, epoch.number),
-    )
+        if version.bundle.remembering - written:
+            done += replace(_stale(place, version, epoch, tasks, written))
+        if written and not newer():
+            first = ask(place, lambda: _next_tasks(studio, connection, version.name, _WRITTEN_ANEW))
+            done += replace(_stale(place, version, epoch, first))
     return done
+
+
+def _written(version: Version) -> frozenset[str]:
+    return frozenset(field.name for field in version.bundle.fields if field.kind in WRITTEN)
 
 
 def _next_tasks(studio: StudioClient, connection: Connection, version: str, count: int) -> list[Json]:
@@ -90,14 +108,16 @@ def _replace(studio: StudioClient, part: Sequence[tuple[int, Json]]) -> None:
         list(pool.map(lambda one: studio.update_prediction(*one), part))
 
 
-def _stale(place: Workplace, version: Version, epoch: Epoch, tasks: Sequence[Json]) -> list[tuple[int, Json]]:
+def _stale(
+    place: Workplace, version: Version, epoch: Epoch, tasks: Sequence[Json], as_held: frozenset[str] = frozenset()
+) -> list[tuple[int, Json]]:
     """(prediction id, what it must say now): first of those that say something else, the surest first; then of those
-    that are no longer as sure, in the order of the tasks."""
+    that are no longer as sure, in the order of the tasks. What fields ``as_held`` say stays as it is."""
     bundle, limit = version.bundle, place.settings.max_text_chars
+    asked = [field for field in bundle.fields if field.name not in as_held]
     documents = {task["id"]: Documents(bundle.fields, task["data"]) for task in tasks}
     texts = {
-        task["id"]: render_all(bundle.fields, task["data"], limit=limit, documents=documents[task["id"]])[0]
-        for task in tasks
+        task["id"]: render_all(asked, task["data"], limit=limit, documents=documents[task["id"]])[0] for task in tasks
     }
     answers = known.answers(place, bundle, epoch, {task: its for task, its in texts.items() if its}, "predict") or {}
     others: list[tuple[int, Json]] = []
@@ -112,8 +132,12 @@ def _stale(place: Workplace, version: Version, epoch: Epoch, tasks: Sequence[Jso
         made, _ = validate(prediction(fields, its, version.name, documents[number]), fields, documents[number])
         if not made["result"] and not withheld(its):
             continue
+        kept = [one for one in held[-1].get("result") or () if one.get("from_name") in as_held]
+        if kept:
+            made["result"] = made["result"] + kept
+            made["score"] = min([made["score"], *(float(one.get("score") or 0) for one in kept)])
         replacement = (held[-1]["id"], {"task": number, **made})
-        if [_said(one) for one in held[-1].get("result") or ()] != [_said(one) for one in made["result"]]:
+        if _said(held[-1].get("result") or ()) != _said(made["result"]):
             others.append(replacement)
         elif abs(float(held[-1].get("score") or 0) - float(made["score"])) >= _NEAR:
             scores.append(replacement)
@@ -121,5 +145,7 @@ def _stale(place: Workplace, version: Version, epoch: Epoch, tasks: Sequence[Jso
     return others + scores[:_MOST_SCORES]
 
 
-def _said(region: Json) -> Json:
-    return {name: region.get(name) for name in ("from_name", "to_name", "type", "value", "labels", "direction")}
+def _said(result: Sequence[Json]) -> list[str]:
+    """What regions say, in an order of their own."""
+    names = ("from_name", "to_name", "type", "value", "labels", "direction")
+    return sorted(json.dumps({name: one.get(name) for name in names}, sort_keys=True) for one in result)
