@@ -43,12 +43,12 @@ def central(parts: Sequence[Turn], words: int) -> str:
 def _together(parts: Sequence[Turn], order: Iterable[int], words: int) -> str:
     """In the text's order those of ``order`` that fit and are not too short to tell anything (where none is, the
     longest); the first of these in any case."""
-    sizes = [sum(token.is_word for token in tokens(part.text)) for part in parts]
+    sizes = [_words(part.text) for part in parts]
     least = min(_LEAST, max(sizes, default=0))
     kept: list[int] = []
     held = 0
     for place in (place for place in order if place < len(parts) and sizes[place] >= least):
-        size = sizes[place] + bool(parts[place].speaker)
+        size = sizes[place] + _words(parts[place].speaker)
         if not kept or held + size <= words:
             kept.append(place)
             held += size
@@ -59,3 +59,7 @@ def _together(parts: Sequence[Turn], order: Iterable[int], words: int) -> str:
         text += f"{'' if not text else chr(10) if who != last else ' '}{begin}"
         last = who
     return text
+
+
+def _words(text: str) -> int:
+    return sum(token.is_word for token in tokens(text))
