@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from typer.testing import CliRunner
 
+from labelloop.cli import app
 from labelloop.demo.label_studio import LabelStudioServer
 from labelloop.learning.intake import read_time
 from labelloop.learning.store import Connection, Store
 from labelloop.learning.sync import sync
 from labelloop.learning.tables import AnnotationRow, ItemRow
-from labelloop.settings import Settings
+from labelloop.settings import Settings, get_settings
 from labelloop.studio.client import StudioClient
 from labelloop.studio.schema import read_config
 from support.local_server import LocalServer
@@ -167,6 +169,8 @@ def test_webhooks_lost_doubled_and_late_then_read_back_equal_the_export(
     )
     working.act("predictions_to_annotations", predicted, model_version="v1")
     working.day()
+    drafted = {"result": [region("Art")], "was_postponed": False}  # nobody has submitted it
+    label_studio.request("POST", f"/api/tasks/{working.tasks[5]}/drafts", json=drafted)
     working.act("delete_tasks_annotations", working.tasks[:2])
     kinds = {"ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED", "ANNOTATIONS_DELETED"}
     until(lambda: kinds | {"TASKS_CREATED", "TASKS_DELETED"} <= mailbox.actions(), 20)
@@ -220,3 +224,25 @@ def test_every_webhook_alone_gives_the_export(
         web.post("/webhook", body)
     assert stored(web.store, connection) == exported(label_studio, made)
     assert sync(web.store, connection, studio).changed == 0
+
+
+def test_the_command_reads_a_connected_project_back(
+    label_studio: LabelStudioServer, studio: StudioClient, project: MakeProject, terminal: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    made = project(CONFIG, [{"data": {"text": f"text {number}"}} for number in range(3)], title="To be read back")
+    monkeypatch.setenv("LABELLOOP_DATA_DIR", str(terminal / "data"))
+    get_settings.cache_clear()
+    store = Store(get_settings().store_url)
+    store.migrate()
+    created_at = studio.project(made.id).created_at
+    connection, _ = store.create_connection(label_studio.url, made.id, created_at, made.title, label_studio.token)
+    working = Working(label_studio, made, random.Random(1))
+    for _ in range(5):
+        working.annotate()
+    for command in (["sync", made.title], ["sync"]):
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 0, done.output
+        assert "annotated tasks read" in done.stdout
+        assert stored(store, connection) == exported(label_studio, made)
+    store.close()

@@ -1,5 +1,6 @@
 """Webhooks become labels: the same ones however they come, each change counted, nothing lost."""
 
+import json
 import random
 from typing import Any
 
@@ -7,14 +8,14 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
-from labelloop.learning import intake
+from labelloop.learning import intake, migrate
 from labelloop.learning.events import reduce_event
 from labelloop.learning.intake import catch_up, changes_of, receive
 from labelloop.learning.store import Store
 from labelloop.learning.tables import AnnotationRow, EventRow
-from support.labelling import Labelling, choice, state
+from support.labelling import START, Labelling, choice, state
 
 SHUFFLED = hypothesis_settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -151,6 +152,25 @@ def test_many_labels_in_one_event_wait_and_are_applied_once(
     assert catch_up(store, connection) == 1
     assert state(store, connection) == studio.state
     assert (catch_up(store, connection), pending(store)) == (0, 0)
+
+
+def test_events_stored_before_there_were_labels_become_labels(store: Store) -> None:
+    studio = Labelling()
+    studio.annotate(studio.add_task("one"), "Sport")
+    migrate.downgrade(store.engine, "0002")
+    with store.engine.begin() as database:
+        values = {"server_url": "", "title": "", "token": "", "label_config": "", "added_at": START}
+        names, marks = ", ".join(["key_hash", *values]), ", ".join(f":{name}" for name in ["key_hash", *values])
+        database.execute(text(f"INSERT INTO connections ({names}) VALUES ({marks})"), {"key_hash": "k", **values})
+        connection = database.scalar(text("SELECT id FROM connections")) or 0
+        for number, (action, body) in enumerate(studio.events):
+            told = {"c": connection, "a": action, "f": str(number), "b": json.dumps(body), "r": START}
+            columns = "connection_id, action, fingerprint, body, received_at"
+            database.execute(text(f"INSERT INTO events ({columns}) VALUES (:c, :a, :f, :b, :r)"), told)
+    store.migrate()
+    assert catch_up(store, connection) == 2
+    assert state(store, connection) == studio.state
+    assert store.memory_epoch(connection) == 1
 
 
 def test_an_event_that_cannot_be_applied_is_stored_all_the_same(

@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from labelloop.studio.acceptance import came_about
-from labelloop.studio.annotations import essence, read_annotation, readable
+from labelloop.studio.annotations import essence, read_annotation
 from labelloop.studio.documents import Documents
 from labelloop.studio.results import prediction, validate
 from labelloop.studio.schema import read_config
@@ -163,11 +163,6 @@ def test_equal_answers_have_one_essence() -> None:
     there, back = (Link(head=span(a), tail=span(b), direction=d) for a, b, d in ((0, 8, "right"), (8, 0, "left")))
     assert marked(links=(there,)) == marked(links=(back,))
     assert marked(links=(there,)) != marked(links=(there.model_copy(update={"direction": "bi"}),))
-
-
-def test_an_item_that_lacks_the_fields_text_teaches_nothing() -> None:
-    assert readable(FIELDS[0], DATA)
-    assert not readable(FIELDS[0], {"other": 1})
 
 
 SHOWN = [ADA, BOB, region("choices", {"choices": ["Art"]}, "c")]

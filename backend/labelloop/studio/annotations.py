@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
-from labelloop.errors import ItemError
 from labelloop.studio.acceptance import regions_of
 from labelloop.studio.conditions import shown
 from labelloop.studio.documents import Documents
@@ -223,19 +222,3 @@ def _order(field: Field, content: Any) -> Answer | None:
 
 def _said(field: Field, **content: Any) -> Answer:
     return Answer(field=field.name, score=1.0, **{"labels": (), **content})
-
-
-def readable(field: Field, data: Mapping[str, Any]) -> bool:
-    """Whether the item has what the field reads, so that an answer to it can teach anything."""
-    documents = Documents([field], data)
-    try:
-        for source in field.sources:
-            if source.value_type == "url":
-                continue
-            if source.tag == "List":
-                documents.entries(source)
-            else:
-                documents.read(source)
-    except ItemError:
-        return False
-    return True
