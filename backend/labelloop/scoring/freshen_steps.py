@@ -76,7 +76,8 @@ def _freshen(place: Workplace, connection_id: int) -> int:
 
 def _stale(place: Workplace, version: Version, epoch: Epoch, tasks: Sequence[Json]) -> list[tuple[int, Json]]:
     """(prediction id, what it must say now): first of those that say something else, then of those that are no longer
-    as sure; both in the order of the tasks."""
+    as sure; both in the order of the tasks. One that says nothing any more stays, unless what it would say is not sure
+    enough for a wished precision."""
     bundle, limit = version.bundle, place.settings.max_text_chars
     documents = {task["id"]: Documents(bundle.fields, task["data"]) for task in tasks}
     texts = {
