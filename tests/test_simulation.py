@@ -247,6 +247,13 @@ def test_marked_spans_are_replayed_too(files: Path) -> None:
     assert (code, error) == (0, None) and "F1" in said
     none, some = (one["value"] for one in json.loads((files / "out.json").read_text())["points"])
     assert none < 0.5 and some > none + 0.3
+    _, _, code, error = run(
+        *("--field", "spans", "--budgets", "0,8", "--seeds", "1", "--json", "out.json", "--precision", "1.0")
+    )
+    assert (code, error) == (0, None)
+    held = json.loads((files / "out.json").read_text())["points"]
+    assert [one["value"] for one in held] == [none, some]
+    assert all(one["coverage"] < 1 and one["precision"] in (None, 1.0) for one in held)
 
 
 def test_a_chart_of_one_point_and_of_names_in_need_of_escape() -> None:

@@ -112,7 +112,8 @@ def _stale(
     place: Workplace, version: Version, epoch: Epoch, tasks: Sequence[Json], as_held: frozenset[str] = frozenset()
 ) -> list[tuple[int, Json]]:
     """(prediction id, what it must say now): first of those that say something else, the surest first; then of those
-    that are no longer as sure, in the order of the tasks. What fields ``as_held`` say stays as it is."""
+    that are no longer as sure, in the order of the tasks. One that says nothing any more stays, unless what
+    it would say is not sure enough for a wished precision. What fields ``as_held`` say stays as it is."""
     bundle, limit = version.bundle, place.settings.max_text_chars
     asked = [field for field in bundle.fields if field.name not in as_held]
     documents = {task["id"]: Documents(bundle.fields, task["data"]) for task in tasks}
