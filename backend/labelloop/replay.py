@@ -114,8 +114,7 @@ class Spans:
             needs = {} if memory is None else memory.needs
             made = [precision.of_spans(self.plan, one, needs) for one in made]
         found = dict(zip(known, made, strict=True))
-        nothing = Answer(field=self.plan.field.name, labels=(), score=0.0, reason=classification.EMPTY)
-        return [found[text] if text else nothing for text in texts]
+        return [found[text] if text else classification.empty(self.plan.field) for text in texts]
 
 
 def _row(one: Chances, place: int) -> Chances:

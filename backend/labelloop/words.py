@@ -315,10 +315,9 @@ class Bundle(Word):
         return tuple(plan.field for plan in self.plans)
 
     @property
-    def remembering(self) -> frozenset[str]:
-        """Names of the fields whose answers follow the labels that people gave, without training: by themselves, or
-        since they speak of regions of those that do."""
-        found = {
+    def learning(self) -> frozenset[str]:
+        """Names of the fields that have a memory of the labels that people gave."""
+        return frozenset(
             plan.field.name
             for plan in self.plans
             if not plan.field.dynamic
@@ -327,8 +326,14 @@ class Bundle(Word):
                 or (plan.field.kind == "entities" and plan.engine == "encoder")
                 or plan.field.kind in WRITTEN
             )
-        }
-        return frozenset(found | {one.name for one in self.fields if found & set(one.regions_of)})
+        )
+
+    @property
+    def remembering(self) -> frozenset[str]:
+        """Names of the fields whose answers follow the labels that people gave, without training: those that are
+        ``learning``, and those that speak of regions of these."""
+        found = self.learning
+        return found | {one.name for one in self.fields if found & set(one.regions_of)}
 
     @property
     def digest(self) -> str:

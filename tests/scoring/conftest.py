@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from labelloop import tasks
+from labelloop.learning.store import Store
 from labelloop.scoring import wire, workplace
 from labelloop.scoring.embedded import EmbeddedRedis
 from labelloop.scoring.queues import Scoring, living_workers
@@ -40,6 +41,14 @@ def settings(redis_server: str, tmp_path: Path) -> Iterator[Settings]:
     yield Settings(data_dir=tmp_path, redis_url=redis_server, database_url=f"sqlite:///{tmp_path}/store.db")
     client.flushdb()
     client.close()
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    store = Store(settings.store_url)
+    store.migrate()
+    yield store
+    store.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@ The real Label Studio is in tests/e2e/test_learning.py; here it is one that writ
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -64,14 +63,6 @@ class Studio:
 
 def region(label: str) -> Json:
     return {"from_name": "topic", "to_name": "text", "type": "choices", "value": {"choices": [label]}}
-
-
-@pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
-    store = Store(settings.store_url)
-    store.migrate()
-    yield store
-    store.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 
 import pytest
 
@@ -25,14 +24,6 @@ CONFIG = (
     '<Choice value="Bim"/></Choices><TextArea name="summary" toName="text"/></View>'
 )
 ROOM, DOG = "The hotel room was warm and quiet.", "The dog barks at the postman."
-
-
-@pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
-    store = Store(settings.store_url)
-    store.migrate()
-    yield store
-    store.close()
 
 
 @pytest.fixture

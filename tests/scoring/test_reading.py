@@ -12,7 +12,6 @@ from labelloop.learning.store import Store
 from labelloop.scoring import reading, wire
 from labelloop.scoring.beat import Beat
 from labelloop.scoring.workplace import Workplace
-from labelloop.settings import Settings
 from support.labelling import choice
 from support.studio_double import CREATED_AT_S, TOKEN, StudioDouble
 
@@ -21,14 +20,6 @@ from support.studio_double import CREATED_AT_S, TOKEN, StudioDouble
 def studio() -> Iterator[StudioDouble]:
     with StudioDouble() as double:
         yield double
-
-
-@pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
-    made = Store(settings.store_url)
-    made.migrate()
-    yield made
-    made.close()
 
 
 def connect(store: Store, studio: StudioDouble, token: str = TOKEN) -> int:

@@ -51,14 +51,6 @@ def place(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> Workplace:
 
 
 @pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
-    store = Store(settings.store_url)
-    store.migrate()
-    yield store
-    store.close()
-
-
-@pytest.fixture
 def studio() -> Iterator[StudioDouble]:
     with StudioDouble() as double:
         yield double

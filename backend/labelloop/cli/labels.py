@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from labelloop.cli.shared import FileArgument, app, bar, connected, err, out, start_log, warn
+from labelloop.cli.shared import FileArgument, ServerOption, app, bar, connected, err, open_store, out, start_log, warn
 from labelloop.errors import RequestError
 from labelloop.settings import get_settings
 
@@ -15,18 +15,16 @@ from labelloop.settings import get_settings
 @app.command(rich_help_panel="Label Studio")
 def sync(
     project: Annotated[str, typer.Argument(help="The project's id or exact title; all, where none is named.")] = "",
-    url: Annotated[str, typer.Option(help="Label Studio's address, where two servers have such a project.")] = "",
+    url: ServerOption = "",
 ) -> None:
     """Read back the labels that no webhook brought. Safe to interrupt and to repeat: it goes on where it was."""
-    from labelloop.learning.store import Store
     from labelloop.learning.sync import sync as run
     from labelloop.scoring.push import token_of
     from labelloop.studio.client import StudioClient
 
     settings = get_settings()
     start_log(settings)
-    store = Store(settings.store_url)
-    store.migrate()
+    store = open_store(settings)
     chosen = [connected(store, project, url)] if project else store.connections()
     readable = [one for one in chosen if one.server_url and token_of(one, settings)]
     if not readable:
@@ -61,11 +59,10 @@ def import_labels(
     connection: Annotated[int, typer.Option(help="Or the connection's number, as /status shows it.")] = 0,
     field: Annotated[str, typer.Option("--field", help="The control that --gold is of, where there are several.")] = "",
     gold: Annotated[str, typer.Option("--gold", help="The column that holds the right answer. [default: none]")] = "",
-    url: Annotated[str, typer.Option(help="Label Studio's address, where two servers have such a project.")] = "",
+    url: ServerOption = "",
 ) -> None:
     """Take in labels of work done before: a JSON export of Label Studio, or a column of a file. Safe to repeat."""
     from labelloop.importing import import_file
-    from labelloop.learning.store import Store
 
     settings = get_settings()
     start_log(settings)
@@ -73,8 +70,7 @@ def import_labels(
         raise RequestError("For which project?", "Give --project P, or --connection N.")
     if field and not gold:
         raise RequestError("--field needs --gold.", "An export of Label Studio names its controls itself.")
-    store = Store(settings.store_url)
-    store.migrate()
+    store = open_store(settings)
     whose = store.connection(connection) if connection else connected(store, project, url)
     with bar() as progress:
         shown = progress.add_task("importing", total=None)

@@ -13,7 +13,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from labelloop.cli.shared import app, bar, login, out
+from labelloop.cli.shared import app, bar, login, open_store, out
 from labelloop.errors import RequestError
 from labelloop.settings import get_settings
 
@@ -137,12 +137,10 @@ def _labels(counts: Counts) -> list[str]:
 @app.command(rich_help_panel="Look")
 def status() -> None:
     """Show the connected projects, what is filled, what people have said so far, and how the queues stand."""
-    from labelloop.learning.store import Store
     from labelloop.scoring.queues import Scoring
 
     settings = get_settings()
-    store = Store(settings.store_url)
-    store.migrate()
+    store = open_store(settings)
     for connection in store.connections():
         version = store.champion(connection.id)
         where = connection.server_url or "a server that asks by itself"

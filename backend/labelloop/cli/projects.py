@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from labelloop.cli.shared import ProjectOption, app, bar, connected, err, login, out, read_params, start_log, warn
+from labelloop.cli.shared import (
+    ProjectOption,
+    ServerOption,
+    app,
+    bar,
+    connected,
+    err,
+    login,
+    open_store,
+    out,
+    read_params,
+    start_log,
+    warn,
+)
 from labelloop.errors import StudioError
 from labelloop.settings import Settings, get_settings
 
@@ -33,13 +46,11 @@ def connect(
 ) -> None:
     """Connect a project: key, webhook, settings, all checked; then pre-annotate every task. Safe to repeat."""
     from labelloop.connect import connect as run
-    from labelloop.learning.store import Store
 
     settings = get_settings()
     start_log(settings)
     url, token = login(settings, url, token)
-    store = Store(settings.store_url)
-    store.migrate()
+    store = open_store(settings)
     made = run(
         settings,
         store,
@@ -58,15 +69,12 @@ def connect(
 @app.command(rich_help_panel="Label Studio")
 def preannotate(
     project: ProjectOption,
-    url: Annotated[str, typer.Option(help="Label Studio's address, where two servers have such a project.")] = "",
+    url: ServerOption = "",
 ) -> None:
     """Pre-annotate every task of a connected project. Safe to interrupt and to repeat: no task is done twice."""
-    from labelloop.learning.store import Store
-
     settings = get_settings()
     start_log(settings)
-    store = Store(settings.store_url)
-    store.migrate()
+    store = open_store(settings)
     _push(settings, store, connected(store, project, url).id)
 
 
@@ -105,11 +113,8 @@ def _push(settings: Settings, store: Store, connection_id: int) -> None:
 @app.command(rich_help_panel="Label Studio")
 def key() -> None:
     """Make an address to paste into Label Studio's Settings > Model. It fits one project: the first that uses it."""
-    from labelloop.learning.store import Store
-
     settings = get_settings()
-    store = Store(settings.store_url)
-    store.migrate()
+    store = open_store(settings)
     out.print(f"{settings.backend_url}/k/{store.new_key()}", highlight=False, soft_wrap=True)
     err.print(
         "Paste it as the Backend URL. It gives predictions when Label Studio asks for them; ordering by uncertainty "

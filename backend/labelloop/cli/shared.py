@@ -33,7 +33,17 @@ ConfigOption = Annotated[Path, typer.Option("--config", help="The label config, 
 ProjectOption = Annotated[
     str, typer.Option("--project", "-p", help="The project's id or its exact title.", show_default=False)
 ]
+ServerOption = Annotated[str, typer.Option(help="Label Studio's address, where two servers have such a project.")]
 FileArgument = Annotated[Path, typer.Argument(help="JSONL, a JSON list, or CSV.", show_default=False)]
+
+
+def open_store(settings: Settings) -> Store:
+    """The store, with the newest tables."""
+    from labelloop.learning.store import Store
+
+    store = Store(settings.store_url)
+    store.migrate()
+    return store
 
 
 def bar() -> Progress:

@@ -61,7 +61,7 @@ class Memories:
         memories = dict(held.memories)
         for plan in bundle.plans:
             name = plan.field.name
-            if name not in bundle.remembering:
+            if name not in bundle.learning:
                 continue
             if not self._read(store, bundle, plan, epoch.connection, held):
                 continue

@@ -44,9 +44,8 @@ class Scoring:
         """Answers for items, from the cache where they are known.
 
         ``rendered``: per item the text that the model reads, by field name. ``epoch``: the labels that must be known;
-        later ones may be, too. Returns per item one Answer per field that
-        it names, in the bundle's order; None where the answer was not ready within ``wait_s`` seconds: the work goes
-        on, and a later call finds it in the cache.
+        later ones may be, too. Returns per item one Answer per field that it names, in the bundle's order; None where
+        the answer was not ready within ``wait_s`` seconds: the work goes on, and a later call finds it in the cache.
 
         Raises:
             QueueDownError: Redis does not answer.

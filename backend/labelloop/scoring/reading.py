@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from concurrent import futures
-from concurrent.futures import ThreadPoolExecutor
 
 from labelloop.errors import RequestError, StudioError, UnavailableError
 from labelloop.learning import intake
@@ -20,7 +18,6 @@ from labelloop.studio.client import StudioClient
 log = logging.getLogger(__name__)
 
 _TURN_S = 30.0  # after so long, other jobs of the lane have their turn
-_LOOK_S = 0.05
 
 
 def sweep(redis: RedisBytes, every_s: int) -> bool:
@@ -49,7 +46,7 @@ def read_all(place: Workplace) -> None:
 
 def _read(place: Workplace, connection: Connection, until: float) -> bool:
     """False: there is more to read. Urgent items are answered meanwhile: to be read, Label Studio may ask for them."""
-    from labelloop.scoring.jobs import serve_urgent
+    from labelloop.scoring.push_job import ask  # it needs the engines, and the heartbeat needs this module
 
     token = token_of(connection, place.settings)
     if not connection.server_url or not token:
@@ -65,9 +62,4 @@ def _read(place: Workplace, connection: Connection, until: float) -> bool:
         with StudioClient(connection.server_url, token) as studio:
             return sync(place.store, connection, studio, brief=True, go_on=go_on)
 
-    with ThreadPoolExecutor(1, "label-studio") as pool:
-        future = pool.submit(read)
-        while not futures.wait([future], timeout=_LOOK_S).done:
-            if not place.stopping.is_set():
-                serve_urgent(place, "push")
-        return future.result().finished
+    return ask(place, read).finished

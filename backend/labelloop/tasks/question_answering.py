@@ -22,8 +22,6 @@ PROMPT = "question_answering/v1"
 NO_QUESTION = "There is no question."
 NOTHING = "\u2205"
 """Stands for "there is no answer" among candidates."""
-
-
 _LEAST_SHARED = 2  # words of the question
 
 

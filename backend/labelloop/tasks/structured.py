@@ -27,7 +27,7 @@ from labelloop.tasks import (
     written_entities,
     written_relations,
 )
-from labelloop.tasks.classification import EMPTY
+from labelloop.tasks.classification import empty
 from labelloop.tasks.entity_prompt import EntityPrompt
 from labelloop.tasks.relation_prompt import RelationPrompt
 from labelloop.tasks.span_memory import SpanMemory
@@ -169,7 +169,7 @@ def _found(plan: FieldPlan, known: Mapping[str, Answer]) -> tuple[Span, ...]:
 
 def _answers(plan: FieldPlan, readings: Sequence[Reading], settings: Settings, memory: Any = None) -> list[Answer]:
     read = [reading for reading in readings if not reading.empty]
-    nothing = Answer(field=plan.field.name, labels=(), score=0.0, reason=EMPTY)
+    nothing = empty(plan.field)
     if not read:
         return [nothing for _ in readings]
     engine = load(plan.engine, plan.model, plan.revision, settings)
