@@ -13,6 +13,7 @@ from labelloop.settings import Settings
 from labelloop.tasks import chances, classification, entities, precision, recollection, span_memory, structured
 from labelloop.tasks.chances import Chances
 from labelloop.tasks.recollection import Example, LabelMemory, Seen
+from labelloop.tasks.roll import Roll
 from labelloop.tasks.span_memory import Marked, SpanMemory
 from labelloop.words import Answer, FieldPlan, Reading
 
@@ -64,12 +65,8 @@ class Labels:
             self._said[text] = [_row(one, place) for one in each]
 
     def learn(self, revealed: Sequence[Example]) -> LabelMemory | None:
-        usable = recollection.usable_of(self.plan.field, revealed)
-        if not usable:
-            return None
-        each = self._together([one.text for one in usable[-recollection.MOST_EXAMPLES :]])
-        seen = Seen(_vectors(each), chances.together(self.plan, each)[0].labels)
-        return recollection.remember(self.plan, usable, seen, len(revealed), self._encoder)
+        roll = Roll.of(self.plan.field, revealed)
+        return recollection.remember(self.plan, roll, self._seen, len(revealed), self._encoder)
 
     def answers(self, texts: Sequence[str], memory: LabelMemory | None, every: bool = False) -> list[Answer]:
         known = list(dict.fromkeys(text for text in texts if text))
@@ -81,6 +78,10 @@ class Labels:
     def vectors(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
         """(n_texts, d) of the encoder, of texts that were read."""
         return _vectors(self._together(texts))
+
+    def _seen(self, texts: Sequence[str]) -> Seen:
+        each = self._together(texts)
+        return Seen(_vectors(each), chances.together(self.plan, each)[0].labels)
 
     def _together(self, texts: Sequence[str]) -> list[Chances]:
         each = [self._said[text] for text in texts]

@@ -97,6 +97,11 @@ class Field(Word):
     options: tuple[tuple[str, str], ...] = ()
 
     @property
+    def columns(self) -> dict[Path, int]:
+        """The place of each label, counted from 0: its column in arrays of (n, n_labels)."""
+        return {label.path: place for place, label in enumerate(self.labels)}
+
+    @property
     def structured(self) -> bool:
         """Whether its rendered input is a ``Reading`` rather than one text."""
         return self.kind in STRUCTURED

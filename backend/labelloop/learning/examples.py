@@ -7,9 +7,9 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import combinations
-from typing import Any, get_args
+from typing import Any, TypeAlias, get_args
 
-from sqlalchemy import func, select, union
+from sqlalchemy import Row, func, select, union
 from sqlalchemy.orm import Session
 
 from labelloop.learning.tables import AnnotationRow, ConnectionRow, ItemRow
@@ -44,6 +44,23 @@ class Counts:
     agreement: dict[str, float] = field(default_factory=dict)
 
 
+_READ = (
+    AnnotationRow.annotation_id,
+    AnnotationRow.item_id,
+    AnnotationRow.updated_at,
+    AnnotationRow.result,
+    AnnotationRow.how,
+    AnnotationRow.who,
+    AnnotationRow.ground_truth,
+    AnnotationRow.was_cancelled,
+    AnnotationRow.deleted,
+    AnnotationRow.field,
+    AnnotationRow.epoch,
+)
+_Row: TypeAlias = Row[Any]
+"""One annotation: the columns of ``_READ``, by name."""
+
+
 @dataclass(frozen=True)
 class _Opinion:
     """One person's answer to one field of one item."""
@@ -61,7 +78,7 @@ class _Item:
     id: int
     data: dict[str, Any]
     epoch: int
-    rows: tuple[AnnotationRow, ...]
+    rows: tuple[_Row, ...]
 
 
 def examples(
@@ -147,8 +164,10 @@ def _needed(wanted: Field, fields: Sequence[Field]) -> list[Field]:
 def _items(session: Session, connection_id: int, after_epoch: int) -> Iterator[_Item]:
     """Items with their labels, by id: all that have some, or those whose labels or data changed after an epoch."""
     mine = AnnotationRow.connection_id == connection_id
-    labels = select(AnnotationRow).where(mine, AnnotationRow.item_id.is_not(None))
-    items = select(ItemRow).where(ItemRow.connection_id == connection_id)
+    labels = select(*_READ).where(mine, AnnotationRow.item_id.is_not(None))  # rows without an ORM object: twice as fast
+    items = select(ItemRow.item_id, ItemRow.data, ItemRow.epoch).where(
+        ItemRow.connection_id == connection_id, ~ItemRow.deleted
+    )
     if after_epoch > 0:
         changed = union(
             select(AnnotationRow.item_id).where(mine, AnnotationRow.epoch > after_epoch),
@@ -156,10 +175,10 @@ def _items(session: Session, connection_id: int, after_epoch: int) -> Iterator[_
         ).subquery()
         labels = labels.where(AnnotationRow.item_id.in_(select(changed)))
         items = items.where(ItemRow.item_id.in_(select(changed)))
-    rows: dict[int, list[AnnotationRow]] = defaultdict(list)
-    for row in session.scalars(labels.order_by(AnnotationRow.annotation_id)):
-        rows[row.item_id or 0].append(row)
-    known = {row.item_id: row for row in session.scalars(items) if not row.deleted}
+    rows: dict[int, list[_Row]] = defaultdict(list)
+    for row in session.execute(labels.order_by(AnnotationRow.annotation_id)):
+        rows[row.item_id].append(row)
+    known = {row.item_id: row for row in session.execute(items)}
     for item_id in sorted(rows.keys() | (known.keys() if after_epoch > 0 else set())):
         item, its = known.get(item_id), rows.get(item_id, [])
         epoch = max([one.epoch for one in its] + [item.epoch if item else 0])
@@ -175,7 +194,7 @@ def _opinions(item: _Item, fields: Sequence[Field]) -> dict[str, list[_Opinion]]
         for name, answer in read_annotation(fields, item.data, row.result).items():
             if row.field not in ("", name):
                 continue
-            told = _Opinion(answer, essence(answer), who, row.how, row.ground_truth, row.updated_at)  # type: ignore[arg-type]
+            told = _Opinion(answer, essence(answer), who, row.how, row.ground_truth, row.updated_at)
             earlier = found[name].get(who)
             if earlier is None or not earlier.ground_truth or told.ground_truth:
                 found[name][who] = told

@@ -17,6 +17,7 @@ from labelloop.words import Bundle, Example, FieldPlan
 if TYPE_CHECKING:
     from labelloop.learning.store import Store
     from labelloop.tasks import Recollection, recollection
+    from labelloop.tasks.roll import Roll
 
 log = logging.getLogger(__name__)
 
@@ -25,10 +26,10 @@ _MOST = 32  # connections of a worker; of others the labels are read again when 
 
 @dataclass
 class _Held:
-    """Of one connection and bundle: how far its labels are known, the examples by field and item, and what they say."""
+    """Of one connection and bundle: how far its labels are known, the examples by field, and what they say."""
 
     epoch: int = 0
-    examples: dict[str, dict[int, recollection.Example]] = field(default_factory=dict)
+    rolls: dict[str, Roll] = field(default_factory=dict)
     memories: dict[str, Recollection] = field(default_factory=dict)
 
 
@@ -65,7 +66,7 @@ class Memories:
                 continue
             if not self._read(store, bundle, plan, epoch.connection, held):
                 continue
-            memory = learn(plan, list(held.examples[name].values()), upto, self._settings)
+            memory = learn(plan, held.rolls[name], upto, self._settings)
             memories.pop(name, None)
             if memory is not None:
                 memories[name] = memory
@@ -73,15 +74,15 @@ class Memories:
 
     def _read(self, store: Store, bundle: Bundle, plan: FieldPlan, connection_id: int, held: _Held) -> bool:
         """Whether something changed for the field since ``held.epoch``."""
+        from labelloop.tasks.roll import Roll
+
         several = self._settings.several
         found = store.examples(connection_id, plan.field, bundle.fields, after_epoch=held.epoch, several=several)
-        its = held.examples.setdefault(plan.field.name, {})
+        roll = held.rolls.setdefault(plan.field.name, Roll(plan.field))
         for item in found.gone:
-            its.pop(item, None)
-        for one in sorted(found.found, key=lambda one: (one.epoch, one.item)):
-            its.pop(one.item, None)  # the latest come last
-            if (example := _as_read(plan, one, self._settings)) is not None:
-                its[one.item] = example
+            roll.put(item, None)
+        for one in sorted(found.found, key=lambda one: (one.epoch, one.item)):  # the latest come last
+            roll.put(one.item, _as_read(plan, one, self._settings))
         return bool(found.gone or found.found)
 
 

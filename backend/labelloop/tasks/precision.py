@@ -103,7 +103,7 @@ def of_labels(plan: FieldPlan, answer: Answer, chances: Array, its_needs: Needs)
     Args:
         chances: (n_labels,) of this text.
     """
-    column = {label.path: place for place, label in enumerate(plan.field.labels)}
+    column = plan.field.columns
     scores = [(path, rounded(chances[column[path]])) for path in answer.labels]
     kept = tuple(path for path, score in scores if score >= _need(plan, its_needs, path))
     return _told(plan, answer.model_copy(update={"labels": kept}), scores, its_needs)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -16,33 +16,25 @@ from labelloop.engines.recent import Recent
 from labelloop.settings import Settings
 from labelloop.tasks import chances, entities, memory, precision, span_memory, structured, text_memory
 from labelloop.tasks.calibration import Array
+from labelloop.tasks.roll import Example as Example
+from labelloop.tasks.roll import Roll
 from labelloop.words import Field, FieldPlan, Path, Reading, Span
 
 MOST_EXAMPLES = memory.MOST_EXAMPLES
 _READ_AT_ONCE = 64
 
 
-class Example(NamedTuple):
-    """``text``: the rendered input of the field, as ``tasks.answer`` takes it. ``labels``: the accepted paths, in any
-    order; none is an answer where several may be chosen. ``spans``: of a field that marks entities, the accepted ones;
-    none is an answer. ``texts``: of a field that writes, the accepted ones."""
-
-    text: str
-    labels: tuple[Path, ...] = ()
-    spans: tuple[Span, ...] = ()
-    texts: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True)
 class LabelMemory:
-    """A ``chances.Recollection``. ``same``: columns of the accepted labels, by their very text. ``needs``: where a
-    precision is wished for, the least score of each label (``precision``)."""
+    """A ``chances.Recollection``. ``roll``: all examples, so that the very same text is known again. ``column``: of
+    each label. ``needs``: where a precision is wished for, the least score of each label (``precision``)."""
 
     epoch: int
     encoder: tuple[str, str]
     several: bool
     head: memory.Head
-    same: dict[str, tuple[int, ...]] = field(repr=False)
+    roll: Roll = field(repr=False)
+    column: Mapping[Path, int] = field(repr=False)
     needs: precision.Needs = field(default_factory=dict, repr=False)
 
     @property
@@ -51,7 +43,8 @@ class LabelMemory:
 
     def chances(self, texts: Sequence[str], vectors: Vectors, zero_shot: Array) -> Array:
         """(n_texts, n_labels) of the same sort as ``zero_shot``."""
-        same = {row: self.same[text] for row, text in enumerate(texts) if text in self.same}
+        found = {row: self.roll.find(text) for row, text in enumerate(texts)}
+        same = {row: [self.column[path] for path in one.labels] for row, one in found.items() if one}
         return memory.recall(self.head, vectors, zero_shot, self.several, same)
 
 
@@ -63,15 +56,12 @@ class Seen(NamedTuple):
 
 
 _seen: Recent[tuple[str, str], tuple[Vectors, Array]] = Recent(4 * MOST_EXAMPLES)
-_shares: Recent[str, tuple[float, ...]] = Recent(64)
-_needs: Recent[str, dict[Path, float]] = Recent(64)
-
-
+_shares: Recent[str, tuple[tuple[float, ...], dict[Path, float]]] = Recent(64)
 _found: Recent[tuple[str, str], tuple[span_memory.Marked, ...]] = Recent(2 * MOST_EXAMPLES)
 
 
 def learn(
-    plan: FieldPlan, examples: Sequence[Example], epoch: int, settings: Settings
+    plan: FieldPlan, examples: Sequence[Example] | Roll, epoch: int, settings: Settings
 ) -> LabelMemory | span_memory.SpanMemory | text_memory.TextMemory | None:
     """The memory of a field that chooses labels, marks entities by an encoder, or writes; None of other fields, of
     those whose labels come with each item, and where no example can be used.
@@ -83,36 +73,33 @@ def learn(
     Args:
         plan: how the field is served; its engines' chances are what memory adds to.
         examples: in the order in which they were accepted; of the same text the last counts, and of them all the last
-            ``MOST_EXAMPLES``. Held-out ones must not be among them.
+            ``MOST_EXAMPLES`` (``Roll.latest``). Held-out ones must not be among them.
         epoch: grows with each change of the examples.
 
     Raises:
         ModelError, SettingsError: as ``tasks.answer``.
     """
+    roll = examples if isinstance(examples, Roll) else Roll.of(plan.field, examples)
     if structured.remembers(plan):
-        return span_memory.learn(plan.field, marked(plan, examples, settings), epoch, plan.precision)
+        return span_memory.learn(plan.field, marked(plan, roll, settings), epoch, plan.precision)
     if structured.writes_texts(plan):
-        accepted = [text_memory.Accepted(Reading.model_validate_json(one.text), one.texts) for one in examples]
+        latest = roll.latest(2 * text_memory.MOST_EXAMPLES)  # some of them may say the same
+        accepted = [text_memory.Accepted(Reading.model_validate_json(one.text), one.texts) for one in latest]
         return text_memory.learn(accepted, epoch, encoder_of(plan, settings), settings)
     if plan.field.dynamic or plan.field.structured:
         return None
-    usable = usable_of(plan.field, examples)
-    if not usable:
-        return None
     encoder = encoder_of(plan, settings)
-    used = usable[-MOST_EXAMPLES:]
-    seen = _read(plan, [one.text for one in used], encoder, settings)
-    return remember(plan, usable, seen, epoch, encoder)
+
+    def read(some: Sequence[str]) -> Seen:
+        return _read(plan, some, encoder, settings)
+
+    return remember(plan, roll, read, epoch, encoder)
 
 
-def marked(plan: FieldPlan, examples: Sequence[Example], settings: Settings) -> list[span_memory.Marked]:
-    """The passages of the last ``MOST_EXAMPLES`` examples with what models find in them; of one text the last. Each is
-    read once in a process."""
-    latest: dict[str, Example] = {}
-    for one in examples:
-        latest.pop(one.text, None)
-        latest[one.text] = one
-    used = list(latest.values())[-MOST_EXAMPLES:]
+def marked(plan: FieldPlan, roll: Roll, settings: Settings) -> list[span_memory.Marked]:
+    """The passages of the last ``MOST_EXAMPLES`` examples with what models find in them. Each is read once in a
+    process."""
+    used = roll.latest(MOST_EXAMPLES)
     mark = hashlib.sha256(plan.model_dump_json().encode()).hexdigest()
 
     def read(new: list[tuple[str, str]]) -> list[tuple[span_memory.Marked, ...]]:
@@ -142,55 +129,45 @@ def with_spans(passages: Sequence[span_memory.Marked], spans: Sequence[Span]) ->
 
 
 def remember(
-    plan: FieldPlan, usable: Sequence[Example], seen: Seen, epoch: int, encoder: tuple[str, str]
-) -> LabelMemory:
-    """As ``learn``, of examples that ``usable_of`` gave, the last of which have been read. The same examples make the
-    same memory in every process.
+    plan: FieldPlan, roll: Roll, read: Callable[[Sequence[str]], Seen], epoch: int, encoder: tuple[str, str]
+) -> LabelMemory | None:
+    """As ``learn``, of a field that chooses labels. The same examples make the same memory in every process.
 
     Args:
-        seen: of the last ``MOST_EXAMPLES`` of them.
+        read: what models say of texts; asked of those that the memory is made of alone.
     """
-    several = plan.field.multiple
-    n = memory.settled(len(usable))
-    first = max(0, len(usable) - MOST_EXAMPLES)  # of those that have been read
-    right = rights(plan.field, usable[first:])
-    known = [{"field": plan.model_dump(mode="json")}, *([one.text, *map(list, one.labels)] for one in usable[first:n])]
-    mark = hashlib.sha256(json.dumps(known).encode()).hexdigest()
-
-    part = (seen.vectors[: n - first], right[: n - first], seen.zero_shot[: n - first], several)
-    shares = _shares.get([mark], lambda _: [memory.weigh(*part)])[0]
-    head = memory.fit(seen.vectors, right, seen.zero_shot, several, shares)
-    column = columns(plan.field)
-    same = {one.text: tuple(column[path] for path in one.labels) for one in usable}
-    made = LabelMemory(epoch, encoder, several, head, same)
-    if (wished := plan.precision) is None:
-        return made
-    needs = _needs.get([mark], lambda _: [precision.needs(plan.field, precision.held_out(*part, shares), wished)])[0]
-    return replace(made, needs=needs)
+    used, several = roll.latest(MOST_EXAMPLES), plan.field.multiple
+    if not used:
+        return None
+    seen = read([one.text for one in used])
+    shares, needs = _weighed(plan, roll, read)
+    head = memory.fit(seen.vectors, rights(plan.field, used), seen.zero_shot, several, shares)
+    return LabelMemory(epoch, encoder, several, head, roll, plan.field.columns, needs)
 
 
-def usable_of(field: Field, examples: Sequence[Example]) -> list[Example]:
-    """Those with a text and with labels that the field has today; of one text the last. Labels that it lost are left
-    out, and where one label is chosen the example with them."""
-    paths = {label.path for label in field.labels}
-    found: dict[str, Example] = {}
-    for one in examples:
-        labels = tuple(path for path in dict.fromkeys(one.labels) if path in paths)
-        lost = len(labels) < len(set(one.labels))
-        if not one.text.strip() or (lost and not labels) or (not field.multiple and len(labels) != 1):
-            continue
-        found.pop(one.text, None)
-        found[one.text] = Example(one.text, labels)
-    return list(found.values())
+def _weighed(
+    plan: FieldPlan, roll: Roll, read: Callable[[Sequence[str]], Seen]
+) -> tuple[tuple[float, ...], dict[Path, float]]:
+    """What costs most of a memory, and so is asked anew when there are an eighth more examples: how far each strength
+    is believed, and where a precision is wished for the least score of each label."""
+    known = roll.latest(MOST_EXAMPLES, beside=len(roll) - memory.settled(len(roll)))
+    told = [{"field": plan.model_dump(mode="json")}, *([one.text, *map(list, one.labels)] for one in known)]
+    mark = hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
+    def weigh(_: object) -> list[tuple[tuple[float, ...], dict[Path, float]]]:
+        seen = read([one.text for one in known])
+        part = (seen.vectors, rights(plan.field, known), seen.zero_shot, plan.field.multiple)
+        shares = memory.weigh(*part)
+        if plan.precision is None:
+            return [(shares, {})]
+        return [(shares, precision.needs(plan.field, precision.held_out(*part, shares), plan.precision))]
 
-def columns(field: Field) -> dict[Path, int]:
-    return {label.path: place for place, label in enumerate(field.labels)}
+    return _shares.get([mark], weigh)[0]
 
 
 def rights(field: Field, examples: Sequence[Example]) -> memory.Right:
     """(n_examples, n_labels) which labels were accepted."""
-    column = columns(field)
+    column = field.columns
     made = np.zeros((len(examples), len(column)), bool)
     for row, one in enumerate(examples):
         made[row, [column[path] for path in one.labels]] = True

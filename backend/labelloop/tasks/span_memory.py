@@ -77,7 +77,7 @@ def learn(its_field: Field, marked: Sequence[Marked], epoch: int, wished: float 
 
 def _held_out(its_field: Field, marked: Sequence[Marked]) -> Iterator[precision.Suggestion]:
     """What is suggested in passages by memories that have not seen them."""
-    column = {label.path: place for place, label in enumerate(its_field.labels)}
+    column = its_field.columns
     fold = memory.folds(len(marked))
     for one in range(fold.max() + 1 if len(marked) > 1 else 0):
         out = [its for its, where in zip(marked, fold, strict=True) if where == one]
