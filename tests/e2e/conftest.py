@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from labelloop.demo.label_studio import EXECUTABLE, LabelStudioServer
 from labelloop.errors import UnavailableError
 from support.editor import Editor
 from support.running import Running, running_beside
+from support.working import Project
 
 _E2E = Path(__file__).parent
 
@@ -23,35 +23,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _E2E in item.path.parents:
             item.add_marker(pytest.mark.e2e)
-
-
-@dataclass(frozen=True)
-class Project:
-    """A project of the test's own in the real Label Studio."""
-
-    studio: LabelStudioServer
-    id: int
-    title: str
-
-    def tasks(self, fields: str = "all") -> list[dict[str, Any]]:
-        """Every task with its annotations and predictions, by id."""
-        answer = self.studio.request(
-            "GET", "/api/tasks", params={"project": self.id, "fields": fields, "page": 1, "page_size": 10_000}
-        )
-        return sorted(answer.json()["tasks"], key=lambda task: int(task["id"]))
-
-    def predictions(self) -> list[dict[str, Any]]:
-        """Every prediction of the project."""
-        found = self.studio.request("GET", "/api/predictions", params={"project": self.id}).json()
-        return list(found)
-
-    def details(self) -> dict[str, Any]:
-        """The project as its API shows it: ``model_version``, ``sampling``, ``created_at``, ..."""
-        return dict(self.studio.request("GET", f"/api/projects/{self.id}").json())
-
-    def import_tasks(self, tasks: Sequence[dict[str, Any]]) -> None:
-        """Adds tasks: plain data, or ``{"data": ..., "predictions": ..., "annotations": ...}``."""
-        self.studio.request("POST", f"/api/projects/{self.id}/import", json=list(tasks))
 
 
 @pytest.fixture(scope="session")

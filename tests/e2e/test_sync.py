@@ -2,57 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
 from typer.testing import CliRunner
 
 from labelloop.cli import app
 from labelloop.demo.label_studio import LabelStudioServer
-from labelloop.learning.intake import read_time
-from labelloop.learning.store import Connection, Store
+from labelloop.learning.store import Store
 from labelloop.learning.sync import sync
-from labelloop.learning.tables import AnnotationRow, ItemRow
 from labelloop.settings import Settings, get_settings
 from labelloop.studio.client import StudioClient
 from labelloop.studio.schema import read_config
-from support.local_server import LocalServer
 from support.waiting import until
 from support.web import Web, close, make_web
+from support.working import CONFIG, Mailbox, Working, exported, region, stored
 
-CONFIG = """<View><Text name="text" value="$text"/><Choices name="topic" toName="text"><Choice value="Sport"/>
-<Choice value="Art"/></Choices></View>"""
-TASKS, ANNOTATIONS = 60, 100
+TASKS = 60
 
 MakeProject = Callable[..., Any]
-
-
-class Mailbox(LocalServer):
-    """Takes every webhook in and hands none on."""
-
-    def __init__(self) -> None:
-        self.bodies: list[dict[str, Any]] = []
-        bodies = self.bodies
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                self.send_response(201)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """Silent."""
-
-        super().__init__(Handler)
-
-    def actions(self) -> set[str]:
-        return {body["action"] for body in self.bodies}
 
 
 @pytest.fixture
@@ -74,81 +45,6 @@ def studio(label_studio: LabelStudioServer) -> Iterator[StudioClient]:
         yield client
 
 
-def region(label: str) -> dict[str, Any]:
-    return {"id": "r", "from_name": "topic", "to_name": "text", "type": "choices", "value": {"choices": [label]}}
-
-
-class Working:
-    """People who work in the project."""
-
-    def __init__(self, server: LabelStudioServer, project: Any, dice: random.Random) -> None:
-        self._server, self._project, self._dice = server, project, dice
-        self.tasks = [task["id"] for task in project.tasks()]
-        self.annotations: list[int] = []
-
-    def annotate(self) -> None:
-        body: dict[str, Any] = {"result": [region(self._dice.choice(["Sport", "Art"]))]}
-        if self._dice.random() < 0.1:
-            body["was_cancelled"] = True
-        task = self._dice.choice(self.tasks)
-        made = self._server.request("POST", f"/api/tasks/{task}/annotations/", json=body).json()
-        self.annotations.append(made["id"])
-
-    def change(self) -> None:
-        body: dict[str, Any] = self._dice.choice(
-            [{"result": [region("Art")]}, {"result": []}, {"was_cancelled": True}, {"ground_truth": True}]
-        )
-        self._server.request("PATCH", f"/api/annotations/{self._dice.choice(self.annotations)}/", json=body)
-
-    def delete(self) -> None:
-        gone = self.annotations.pop(self._dice.randrange(len(self.annotations)))
-        self._server.request("DELETE", f"/api/annotations/{gone}/")
-
-    def delete_task(self) -> None:
-        task = self.tasks.pop(self._dice.randrange(len(self.tasks)))
-        self._server.request("DELETE", f"/api/tasks/{task}/")
-        left = {one["id"] for each in self._project.tasks() for one in each["annotations"]}
-        self.annotations = [one for one in self.annotations if one in left]
-
-    def act(self, action: str, tasks: list[int], **more: Any) -> None:
-        """An action of the Data Manager on some tasks."""
-        body = {"selectedItems": {"all": False, "included": tasks}, **more}
-        self._server.request("POST", f"/api/dm/actions?id={action}&project={self._project.id}", json=body)
-
-    def day(self) -> None:
-        while len(self.annotations) < ANNOTATIONS:
-            self.annotate()
-            if self._dice.random() < 0.15:
-                self.change()
-        for _ in range(8):
-            self.delete()
-        for _ in range(2):
-            self.delete_task()
-
-
-def exported(server: LabelStudioServer, project: Any) -> dict[int, Any]:
-    """By annotation id what Label Studio's export holds."""
-    tasks = server.request("GET", f"/api/projects/{project.id}/export", params={"exportType": "JSON"}).json()
-    return {
-        one["id"]: (task["id"], task["data"], one["result"], one["completed_by"], one["was_cancelled"],
-                    one["ground_truth"], read_time(one["updated_at"]))
-        for task in tasks
-        for one in task["annotations"]
-    }  # fmt: skip
-
-
-def stored(store: Store, connection: Connection) -> dict[int, Any]:
-    with store.session() as session:
-        items = session.scalars(select(ItemRow).where(ItemRow.connection_id == connection.id))
-        data = {row.item_id: row.data for row in items}
-        mine = (AnnotationRow.connection_id == connection.id, ~AnnotationRow.deleted)
-        return {
-            row.annotation_id: (row.item_id, data.get(row.item_id or 0), row.result, row.who, row.was_cancelled,
-                                row.ground_truth, row.updated_at)
-            for row in session.scalars(select(AnnotationRow).where(*mine))
-        }  # fmt: skip
-
-
 def test_webhooks_lost_doubled_and_late_then_read_back_equal_the_export(
     label_studio: LabelStudioServer, studio: StudioClient, project: MakeProject, mailbox: Mailbox, web: Web
 ) -> None:
@@ -168,7 +64,7 @@ def test_webhooks_lost_doubled_and_late_then_read_back_equal_the_export(
         [{"task": task, "result": [region("Sport")], "score": 0.5, "model_version": "v1"} for task in predicted],
     )
     working.act("predictions_to_annotations", predicted, model_version="v1")
-    working.day()
+    working.day(100)
     drafted = {"result": [region("Art")], "was_postponed": False}  # nobody has submitted it
     label_studio.request("POST", f"/api/tasks/{working.tasks[5]}/drafts", json=drafted)
     working.act("delete_tasks_annotations", working.tasks[:2])
