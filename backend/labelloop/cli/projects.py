@@ -63,7 +63,7 @@ def connect(
         report=lambda line: out.print(f"  [green]✓[/] {escape(line)}", highlight=False),
     )
     if not no_preannotate:
-        _push(settings, store, made.connection.id)
+        push_and_show(settings, store, made.connection.id)
 
 
 @app.command(rich_help_panel="Label Studio")
@@ -75,10 +75,10 @@ def preannotate(
     settings = get_settings()
     start_log(settings)
     store = open_store(settings)
-    _push(settings, store, connected(store, project, url).id)
+    push_and_show(settings, store, connected(store, project, url).id)
 
 
-def _push(settings: Settings, store: Store, connection_id: int) -> None:
+def push_and_show(settings: Settings, store: Store, connection_id: int) -> None:
     """Starts a push, or joins the one that runs, and shows its progress. Ctrl-C ends the showing, not the push."""
     from labelloop.scoring import push
     from labelloop.scoring.queues import Scoring

@@ -48,7 +48,8 @@ class Connection:
 
 @dataclass(frozen=True)
 class Version:
-    """One bundle under the name that predictions carry."""
+    """One bundle under the name that predictions carry. ``parent_id``: the version that served when it was made; None
+    of the first. ``served_at``: when it became the champion, the last time."""
 
     id: int
     connection_id: int
@@ -57,6 +58,8 @@ class Version:
     bundle: Bundle
     skipped: dict[str, str]
     created_at: datetime
+    parent_id: int | None = None
+    served_at: datetime | None = None
 
 
 def hash_key(key: str) -> str:
@@ -80,7 +83,23 @@ def _connection(row: ConnectionRow) -> Connection:
 
 def _version(row: VersionRow) -> Version:
     bundle = Bundle.model_validate_json(json.dumps(row.bundle))
-    return Version(row.id, row.connection_id, row.number, row.name, bundle, dict(row.skipped), row.created_at)
+    return Version(
+        row.id,
+        row.connection_id,
+        row.number,
+        row.name,
+        bundle,
+        dict(row.skipped),
+        row.created_at,
+        row.parent_id,
+        row.served_at,
+    )
+
+
+def _put_in_service(connection: ConnectionRow, version: VersionRow) -> None:
+    if connection.champion_id != version.id or version.served_at is None:
+        version.served_at = now()
+    connection.champion_id = version.id
 
 
 class Store:
@@ -290,11 +309,22 @@ class Store:
                     digest=bundle.digest,
                     bundle=bundle.model_dump(mode="json"),
                     skipped=dict(skipped),
+                    parent_id=connection.champion_id,
                 )
                 session.add(row)
                 session.flush()
             row.skipped = dict(skipped)
-            connection.champion_id = row.id
+            _put_in_service(connection, row)
+            return _version(row)
+
+    def serve_again(self, version_id: int) -> Version:
+        """Makes a version of a connection its champion."""
+        with self.session() as session:
+            row = session.get(VersionRow, version_id)
+            connection = session.get(ConnectionRow, row.connection_id) if row else None
+            if row is None or connection is None:
+                raise RequestError(f"There is no version {version_id}.")
+            _put_in_service(connection, row)
             return _version(row)
 
     def champion(self, connection_id: int) -> Version | None:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     String,
     Text,
     TypeDecorator,
@@ -71,7 +72,8 @@ class ConnectionRow(Base):
 
 
 class VersionRow(Base):
-    """One bundle that serves or served a connection."""
+    """One bundle that serves or served a connection. ``parent_id``: the version that served when it was made.
+    ``served_at``: when it became the champion, the last time."""
 
     __tablename__ = "versions"
 
@@ -83,6 +85,8 @@ class VersionRow(Base):
     bundle: Mapped[dict[str, Any]]
     skipped: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(default=now)
+    parent_id: Mapped[int | None]
+    served_at: Mapped[datetime | None]
 
     __table_args__ = (UniqueConstraint("connection_id", "number"), UniqueConstraint("connection_id", "digest"))
 
@@ -159,3 +163,43 @@ class AnnotationRow(Base):
         Index("ix_annotations_item", "connection_id", "item_id"),
         Index("ix_annotations_epoch", "connection_id", "epoch"),
     )
+
+
+class AdapterRow(Base):
+    """Trained weights. ``sha``: SHA-256 of ``content``, which is one file. ``about``: its method, engine and sizes."""
+
+    __tablename__ = "adapters"
+
+    sha: Mapped[str] = mapped_column(String(64), primary_key=True)
+    about: Mapped[dict[str, Any]]
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class RefreshRow(Base):
+    """One attempt to train something better for a field.
+
+    ``trigger``: what asked for it. ``state``: "running", "promoted", "refused", "undecided", "failed" or "stopped".
+    ``labels``: how many examples there were; ``items``: the ids of those that were trained on. ``parent``: digest of
+    the bundle that served. ``adapter``: sha of what was trained. ``version_id``: of the version that serves it.
+    ``verdict``: of the gate, as JSON. ``error``: why it failed, or "".
+    """
+
+    __tablename__ = "refreshes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    connection_id: Mapped[int] = mapped_column(ForeignKey("connections.id", ondelete="CASCADE"))
+    field: Mapped[str] = mapped_column(String(500))
+    trigger: Mapped[str] = mapped_column(String(20))
+    state: Mapped[str] = mapped_column(String(20), default="running")
+    labels: Mapped[int] = mapped_column(Integer)
+    items: Mapped[list[Any]] = mapped_column(default=list)
+    parent: Mapped[str] = mapped_column(String(64))
+    adapter: Mapped[str | None] = mapped_column(String(64))
+    version_id: Mapped[int | None]
+    verdict: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    error: Mapped[str] = mapped_column(Text, default="")
+    begun_at: Mapped[datetime] = mapped_column(default=now)
+    ended_at: Mapped[datetime | None]
+
+    __table_args__ = (Index("ix_refreshes_field", "connection_id", "field"),)

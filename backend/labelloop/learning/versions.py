@@ -12,7 +12,7 @@ from labelloop.settings import Direction, Settings
 from labelloop.studio.directions import directed, read_extra
 from labelloop.studio.schema import read_config
 from labelloop.tasks import make_bundle
-from labelloop.words import Bundle
+from labelloop.words import Bundle, FieldPlan
 
 log = logging.getLogger(__name__)
 
@@ -79,10 +79,42 @@ def version_for(store: Store, connection: Connection, label_config: str, setting
 
 
 def keep_calibrations(bundle: Bundle, former: Bundle) -> Bundle:
-    """``bundle`` with the calibration of each plan of ``former`` that is otherwise the same."""
-    known = {plan.model_copy(update={"calibration": {}}).model_dump_json(): plan for plan in former.plans}
-    return Bundle(
-        plans=tuple(
-            known.get(plan.model_copy(update={"calibration": {}}).model_dump_json(), plan) for plan in bundle.plans
+    """``bundle`` with each plan of ``former`` that is otherwise the same: with its calibration and its adapter."""
+    known = {_asked(plan): plan for plan in former.plans}
+    return Bundle(plans=tuple(known.get(_asked(plan), plan) for plan in bundle.plans))
+
+
+def _asked(plan: FieldPlan) -> str:
+    """What settings and label config say of a plan, without what was found out or trained since."""
+    return plan.model_copy(update={"calibration": {}, "adapter": None}).model_dump_json()
+
+
+def version_named(store: Store, connection: Connection, name: str) -> Version:
+    """The version of this name, or number ("v3-1a2b3c4d", "v3", "3").
+
+    Raises:
+        RequestError: the connection has none such; says which it has.
+    """
+    known = store.versions(connection.id)
+    wanted = name.strip().removeprefix("v")
+    for one in known:
+        if wanted in (str(one.number), one.name.removeprefix("v")):
+            return one
+    names = ", ".join(one.name for one in known[-10:]) or "none"
+    raise RequestError(f"There is no version '{name}'.", f"Known: {names}. `labelloop versions` shows them all.")
+
+
+def put_back(store: Store, connection: Connection) -> tuple[Version, Version]:
+    """Serves the version from which the champion came; (the former champion, what serves now).
+
+    Raises:
+        RequestError: there is no champion, or it came from none.
+    """
+    champion = store.champion(connection.id)
+    parent = next((one for one in store.versions(connection.id) if champion and one.id == champion.parent_id), None)
+    if champion is None or parent is None:
+        raise RequestError(
+            "There is no former version to go back to.",
+            "`labelloop versions` shows the known ones; `promote` takes any.",
         )
-    )
+    return champion, store.serve_again(parent.id)
