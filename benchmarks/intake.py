@@ -110,7 +110,7 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory() as folder,
         LabelStudioServer(Path(folder) / "studio") as studio,
-        running_beside(studio, Path(folder)) as running,
+        running_beside(studio, Path(folder), sync_s=0) as running,
         Mailbox() as mailbox,
     ):
         report = measure(running, studio, mailbox)
@@ -122,7 +122,7 @@ def main() -> int:
         f"{report['date']}, {report['machine']}; store on SQLite; Label Studio and the senders on the machine too."
     ]
     lines += ["", f"{report['webhooks']} webhooks, of which {report['delivered']} were delivered, doubles included."]
-    lines += [f"Annotations in the export: {report['exported']}. Other in the store than there: before reading back "]
+    lines += [f"Annotations in the export: {report['exported']}. Other in the store than there: before reading back"]
     lines += [f"{report['wrong_before_sync']}, after it **{report['wrong_after_sync']}** ({report['sync_s']} s).", ""]
     lines += ["| senders at once | p50, ms | p95, ms | p99, ms | most, ms |", "|---" * 5 + "|"]
     lines += [f"| {one} | {' | '.join(map(str, its.values()))} |" for one, its in report["ms"].items()]

@@ -54,9 +54,9 @@ class Running:
 
 
 @contextmanager
-def running_beside(studio: LabelStudioServer, folder: Path) -> Iterator[Running]:
-    """Starts all of it with its data in ``folder``, and stops it."""
-    settings = Settings(data_dir=folder / "data", port=free_port())
+def running_beside(studio: LabelStudioServer, folder: Path, **more: Any) -> Iterator[Running]:
+    """Starts all of it with its data in ``folder``, and stops it. ``more``: settings."""
+    settings = Settings(data_dir=folder / "data", port=free_port(), **more)
     with Supervisor(folder / "log") as supervisor:
         settings = add_services(supervisor, settings)
         store = Store(settings.store_url)
