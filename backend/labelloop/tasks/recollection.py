@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,9 +15,11 @@ from labelloop.engines import Vectors
 from labelloop.engines.identity import identify
 from labelloop.engines.recent import Recent
 from labelloop.settings import Settings
-from labelloop.tasks import chances, entities, memory, precision, span_memory, structured, text_memory
+from labelloop.tasks import chances, entities, memory, precision, relation_memory, span_memory, structured, text_memory
 from labelloop.tasks.calibration import Array
-from labelloop.words import Field, FieldPlan, Path, Reading, Span
+from labelloop.tasks.pairs import Pair
+from labelloop.tasks.relations import Judged
+from labelloop.words import Field, FieldPlan, Link, Path, Reading, Span
 
 MOST_EXAMPLES = memory.MOST_EXAMPLES
 _READ_AT_ONCE = 64
@@ -25,12 +28,14 @@ _READ_AT_ONCE = 64
 class Example(NamedTuple):
     """``text``: the rendered input of the field, as ``tasks.answer`` takes it. ``labels``: the accepted paths, in any
     order; none is an answer where several may be chosen. ``spans``: of a field that marks entities, the accepted ones;
-    none is an answer. ``texts``: of a field that writes, the accepted ones."""
+    none is an answer. ``texts``: of a field that writes, the accepted ones. ``links``: of a field that relates, the
+    accepted ones; ``text`` then gives the regions that were there, and none is an answer."""
 
     text: str
     labels: tuple[Path, ...] = ()
     spans: tuple[Span, ...] = ()
     texts: tuple[str, ...] = ()
+    links: tuple[Link, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,13 +72,14 @@ _shares: Recent[str, tuple[float, ...]] = Recent(64)
 _needs: Recent[str, dict[Path, float]] = Recent(64)
 
 
+_judged: Recent[tuple[Hashable, ...], Judged] = Recent(2 * relation_memory.MOST_PAIRS)
 _found: Recent[tuple[str, str], tuple[span_memory.Marked, ...]] = Recent(2 * MOST_EXAMPLES)
 
 
 def learn(
     plan: FieldPlan, examples: Sequence[Example], epoch: int, settings: Settings
-) -> LabelMemory | span_memory.SpanMemory | text_memory.TextMemory | None:
-    """The memory of a field that chooses labels, marks entities by an encoder, or writes; None of other fields, of
+) -> LabelMemory | span_memory.SpanMemory | relation_memory.RelationMemory | text_memory.TextMemory | None:
+    """The memory of a field that chooses labels, marks entities or relates by an encoder, or writes; None of others, of
     those whose labels come with each item, and where no example can be used.
 
     Each example is read once in a process, however often this is asked; of the first call the reading is most of the
@@ -91,6 +97,8 @@ def learn(
     """
     if structured.remembers(plan):
         return span_memory.learn(plan.field, marked(plan, examples, settings), epoch, plan.precision)
+    if structured.relates(plan):
+        return related(plan, examples, epoch, partial(judged, plan, settings), settings)
     if structured.writes_texts(plan):
         accepted = [text_memory.Accepted(Reading.model_validate_json(one.text), one.texts) for one in examples]
         return text_memory.learn(accepted, epoch, encoder_of(plan, settings), settings)
@@ -139,6 +147,38 @@ def go_through(plan: FieldPlan, texts: Sequence[str], settings: Settings) -> lis
 def with_spans(passages: Sequence[span_memory.Marked], spans: Sequence[Span]) -> list[span_memory.Marked]:
     """The passages with what people marked in them."""
     return [one._replace(spans=tuple(span for span in spans if span.source == one.passage.name)) for one in passages]
+
+
+def related(
+    plan: FieldPlan, examples: Sequence[Example], epoch: int, judge: relation_memory.Judge, settings: Settings
+) -> relation_memory.RelationMemory | None:
+    """As ``learn``, of a field that relates; ``judge``: what its models say of pairs."""
+    accepted = [relation_memory.Accepted(Reading.model_validate_json(one.text), one.links) for one in examples]
+    columns = structured.relation_columns(plan, settings)
+    return relation_memory.learn(columns, accepted, epoch, plan.model_dump_json(), judge)
+
+
+def judged(plan: FieldPlan, settings: Settings, pairs: Sequence[tuple[str, Pair]]) -> list[Judged]:
+    """What the plan's models say of pairs of these texts. Each is read once in a process."""
+    mark = hashlib.sha256(plan.model_dump_json().encode()).hexdigest()
+    keys = [(mark, text, *_features_of(pair)) for text, pair in pairs]
+    known = dict(zip(keys, pairs, strict=True))
+
+    def read(new: list[tuple[Hashable, ...]]) -> list[Judged]:
+        texts: dict[str, list[tuple[Hashable, ...]]] = {}
+        for key in new:
+            texts.setdefault(known[key][0], []).append(key)
+        asked = [(place, text, [known[key][1] for key in its]) for place, (text, its) in enumerate(texts.items())]
+        ordered = [key for its in texts.values() for key in its]
+        found = dict(zip(ordered, structured.judged_pairs(plan, asked, settings), strict=True))
+        return [found[key] for key in new]
+
+    return _judged.get(keys, read)
+
+
+def _features_of(pair: Pair) -> tuple[Hashable, ...]:
+    """All that models see of a pair beside its text."""
+    return *pair.ends, pair.first.label, pair.second.label, pair.crossed, pair.broken
 
 
 def remember(
