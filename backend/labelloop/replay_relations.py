@@ -1,4 +1,4 @@
-"""What models say of the pairs of regions that texts come with, asked once and kept: a replay of a field that relates."""
+"""What models say of the pairs of regions that texts come with, asked once and kept, for a field that relates."""
 
 from __future__ import annotations
 
@@ -31,6 +31,10 @@ class Relations:
 
     def learn(self, revealed: Sequence[Example]) -> RelationMemory | None:
         return recollection.related(self.plan, revealed, len(revealed), self._known, self._settings)
+
+    def judged(self, text: str) -> list[Judged]:
+        """What models say of the pairs of a text that was read."""
+        return self._said[text]
 
     def _known(self, pairs: Sequence[tuple[str, Pair]]) -> list[Judged]:
         return [self._by_pair[text, *pair.ends] for text, pair in pairs]

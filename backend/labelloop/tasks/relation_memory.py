@@ -25,7 +25,7 @@ from labelloop.words import Link, Reading
 
 MOST_PAIRS = memory.MOST_EXAMPLES
 """That the head is fitted on, those of the latest items."""
-_APART, _APART_EACH = 4, 2  # unrelated pairs of an item that are learned from: so many, or so many for each related one
+_APART, _APART_EACH = 8, 3  # unrelated pairs of an item that are learned from: so many, or so many for each related one
 _OFTEN = 2  # accepted pairs in which words between passages must occur to be told apart
 _SEED = 13
 
