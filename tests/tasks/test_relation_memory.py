@@ -205,6 +205,20 @@ def test_pairs_are_read_once_and_the_same_examples_make_the_same_memory(
     assert answers(field, [asked], cpu, one) == answers(field, [asked], cpu, two)
 
 
+def test_all_pairs_of_an_item_are_left_out_together(cpu: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[int]] = []
+    weigh = memory.weigh
+
+    def weighing(*known: object, **more: object) -> tuple[float, ...]:
+        asked.append(list(known[4]))  # type: ignore[call-overload]
+        return weigh(*known, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(memory, "weigh", weighing)
+    texts = [(f"{a} owed {b} and {c} more.", a, b, c) for a, b, c in zip(NAMES, NAMES[4:], NAMES[8:], strict=False)]
+    learned(make_field(["Type 7"]), [example(*one, links=[(one[1], "Type 7", one[2])]) for one in texts], cpu)
+    assert asked == [[0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]]
+
+
 def test_examples_of_an_item_are_left_out_together() -> None:
     items = np.repeat(np.arange(7), 5)
     fold = memory.folds(len(items), items)
