@@ -256,6 +256,33 @@ def test_marked_spans_are_replayed_too(files: Path) -> None:
     assert all(one["coverage"] < 1 and one["precision"] in (None, 1.0) for one in held)
 
 
+LENT = ["{} lent {} money.", "{} gave {} a loan.", "{} paid {} in advance.", "{} funded {}."]
+WAVED = ["{} waved at {}.", "{} danced with {}.", "{} saw {} in the rain.", "{} ran past {}."]
+
+
+def test_relations_are_replayed_between_the_passages_that_the_column_names(files: Path) -> None:
+    (files / "config.xml").write_text(
+        '<View><Text name="text" value="$text"/><Labels name="who" toName="text"><Label value="Person"/></Labels>'
+        '<Relations><Relation value="Type 7"/></Relations></View>'
+    )
+    rows = []
+    for number, label in ((number, label) for number in range(8) for label in ("Type 7", "Other")):
+        first, second = SHIPS[number % 4], SHIPS[(number + 1 + number // 4) % 4]
+        text = (LENT if label == "Type 7" else WAVED)[number % 4].format(first, second)
+        ends = [{"start": text.index(name), "end": text.index(name) + len(name)} for name in (second, first)]
+        rows.append({"text": text, "right": [{"head": ends[0], "tail": ends[1], "label": label}]})
+    for name, some in (("train.jsonl", rows[:8]), ("test.jsonl", rows[8:])):
+        (files / name).write_text("\n".join(map(json.dumps, some)))
+    said, _, code, error = run("--field", "relations", "--budgets", "0,8", "--seeds", "1", "--json", "out.json")
+    assert (code, error) == (0, None) and "F1" in said
+    none, some = (one["value"] for one in json.loads((files / "out.json").read_text())["points"])
+    assert none < 0.5 and some > none + 0.3
+    noisy = ("--field", "relations", "--budgets", "8", "--seeds", "1", "--noise", "0.99", "--json", "out.json")
+    _, _, code, error = run(*noisy)
+    assert (code, error) == (0, None)
+    assert json.loads((files / "out.json").read_text())["points"][0]["value"] < some, "no relation was drawn"
+
+
 def test_a_chart_of_one_point_and_of_names_in_need_of_escape() -> None:
     page = curves.page("a < b", "note", "F1", {"<script>": {0: [1.0]}, "other": {0: [0.25], 4: [0.5, 0.7]}})
     assert "a &lt; b" in page and "<script>" not in page and "&lt;script&gt;" in page

@@ -9,15 +9,17 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from labelloop.errors import RequestError
+from labelloop.replay_relations import Relations
 from labelloop.settings import Settings
 from labelloop.tasks import chances, classification, entities, precision, recollection, span_memory, structured
 from labelloop.tasks.chances import Chances
 from labelloop.tasks.recollection import Example, LabelMemory, Seen
+from labelloop.tasks.relation_memory import RelationMemory
 from labelloop.tasks.roll import Roll
 from labelloop.tasks.span_memory import Marked, SpanMemory
 from labelloop.words import Answer, FieldPlan, Reading
 
-Memory: TypeAlias = LabelMemory | SpanMemory
+Memory: TypeAlias = LabelMemory | SpanMemory | RelationMemory
 
 
 class Replay(Protocol):
@@ -40,12 +42,14 @@ class Replay(Protocol):
 
 
 def replay_of(plan: FieldPlan, settings: Settings) -> Replay:
-    """Raises RequestError: the field's spans are marked by an engine beside which there is no memory."""
+    """Raises RequestError: the field's spans are marked, or related, by an engine beside which there is no memory."""
     if not plan.field.structured:
         return Labels(plan, settings)
+    if structured.relates(plan):
+        return Relations(plan, settings)
     if not structured.remembers(plan):
         raise RequestError(
-            f"'{plan.field.name}' is served by {plan.engine}, beside which there is no memory of spans.",
+            f"'{plan.field.name}' is served by {plan.engine}, beside which there is no memory.",
             "Serve it by the encoder.",
         )
     return Spans(plan, settings)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from labelloop import gold as rights
 from labelloop import rivals
 from labelloop.errors import RequestError
 from labelloop.replay import Memory, replay_of
@@ -16,7 +17,7 @@ from labelloop.settings import Settings
 from labelloop.studio.render import render_all
 from labelloop.tasks import plan
 from labelloop.tasks.recollection import Example
-from labelloop.words import Answer, Field, Path, Reading, Span
+from labelloop.words import Answer, Field, Link, Path, Reading, Span
 
 Strategy = Literal["random", "uncertain"]
 _READ_AT_ONCE = 32
@@ -43,15 +44,16 @@ class Point:
 
 @dataclass(frozen=True)
 class Row:
-    """``text``: the rendered input; "" where there is none. ``labels``, ``spans``: what is right."""
+    """``text``: the rendered input; "" where there is none. ``labels``, ``spans``, ``links``: what is right."""
 
     text: str
     labels: tuple[Path, ...] = ()
     spans: tuple[Span, ...] = ()
+    links: tuple[Link, ...] = ()
 
     @property
     def example(self) -> Example:
-        return Example(self.text, self.labels, self.spans)
+        return Example(self.text, self.labels, self.spans, links=self.links)
 
     @property
     def told(self) -> set[Hashable]:
@@ -68,24 +70,30 @@ def _parts(labels: Sequence[Path], spans: Sequence[Span]) -> set[Hashable]:
 
 
 def rows_of(tasks: Sequence[Mapping[str, Any]], field: Field, gold: str) -> list[Row]:
-    """The tasks with a gold label.
+    """The tasks with a gold label. Relations are asked for between the passages that the column names, related or not;
+    a label that the field has not says that there is none.
 
     Raises:
-        RequestError: the field neither chooses among labels of the config nor marks entities, or the column is not
-            right for it.
+        RequestError: the field neither chooses among labels of the config nor marks entities or relates, or the column
+            is not right for it.
     """
-    spans = field.kind == "entities"
-    if field.dynamic or (field.structured and not spans):
+    spans, relates = field.kind == "entities", field.kind == "relations"
+    if field.dynamic or (field.structured and not spans and not relates):
         raise RequestError(
-            f"'{field.name}' cannot be simulated: what is replayed are controls that choose labels of the config or "
-            "mark entities.",
+            f"'{field.name}' cannot be simulated: what is replayed are controls that choose labels of the config, mark "
+            "entities or relate.",
             "Name such a control with --field.",
         )
     known = rivals.read_rows(tasks, field, gold)
     found = []
     for task, right in zip(known.tasks, known.right, strict=True):
-        text = render_all([field], task["data"])[0].get(field.name, "")
-        if spans:
+        given = {field.name: rights.given_of(right)} if relates else None
+        text = render_all([field], task["data"], given=given)[0].get(field.name, "")
+        if relates:
+            offered = {label.path[-1] for label in field.labels} or {""}
+            links = tuple(link for link in right if link.label in offered)
+            found.append(Row("" if not text or Reading.model_validate_json(text).empty else text, links=links))
+        elif spans:
             found.append(Row("" if not text or Reading.model_validate_json(text).empty else text, spans=right))
         else:
             found.append(Row(text if text.strip() else "", right))
@@ -141,7 +149,7 @@ class Simulation:
         """The points, seed by seed and each from the least budget to the greatest."""
         wished = self.replay.plan.precision
         texts = [row.text for row in self.test]
-        right = [row.spans if self.field.structured else row.labels for row in self.test]
+        right = [row.links or row.spans or row.labels for row in self.test]
         for seed in self.seeds:
             revealed: list[Example] = []
             order = self.order(seed)
@@ -183,9 +191,13 @@ class Simulation:
 
     def _label(self, row: Row, spoil: np.random.Generator) -> Example:
         """What a person says, who errs now and then: another label, where several are chosen one more or less, and of
-        spans one in so many is not marked."""
+        spans and relations one in so many is not marked."""
         if self.field.structured:
-            return Example(row.text, spans=tuple(span for span in row.spans if spoil.random() >= self.noise))
+            return Example(
+                row.text,
+                spans=tuple(span for span in row.spans if spoil.random() >= self.noise),
+                links=tuple(link for link in row.links if spoil.random() >= self.noise),
+            )
         paths = [label.path for label in self.field.labels]
         errs, other = spoil.random() < self.noise, paths[int(spoil.integers(len(paths)))]
         if not errs:

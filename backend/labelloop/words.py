@@ -255,7 +255,8 @@ class Example(Word):
     ``item``: the task's id in Label Studio, negative where it came from a file. ``data``: the item's. ``answer``: the
     one that counts, where several people answered. ``how``: how it came to be. ``share``: of the people who answered,
     how many gave this answer, in (0, 1]. ``ground_truth``: whether it is marked as such. ``epoch``: the memory epoch
-    in which the item's labels changed last.
+    in which the item's labels changed last. ``given``: the regions that the field relates, all of which were there
+    when it was answered.
     """
 
     item: int
@@ -265,6 +266,7 @@ class Example(Word):
     share: float = 1.0
     ground_truth: bool = False
     epoch: int = 0
+    given: tuple[Span, ...] = ()
 
 
 class Second(Word):
@@ -328,7 +330,7 @@ class Bundle(Word):
             if not plan.field.dynamic
             and (
                 not plan.field.structured
-                or (plan.field.kind == "entities" and plan.engine == "encoder")
+                or (plan.field.kind in {"entities", "relations"} and plan.engine == "encoder")
                 or plan.field.kind in WRITTEN
             )
         )

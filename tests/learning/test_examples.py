@@ -53,6 +53,33 @@ def test_an_example_holds_all_that_a_learner_needs(store: Store, connection: int
     assert none.answer.spans == ()
 
 
+def test_an_example_of_relations_holds_the_regions_that_were_there_and_agreement_does_not_see_them(
+    store: Store, connection: int
+) -> None:
+    studio = Labelling()
+    task = studio.add_task("Ada met Bob and Cem")
+
+    def person(name: str, start: int) -> dict[str, object]:
+        value = {"start": start, "end": start + 3, "text": name, "labels": ["Person"]}
+        return {"id": name, "from_name": "who", "to_name": "text", "type": "labels", "value": value}
+
+    ada, bob, cem = person("Ada", 0), person("Bob", 8), person("Cem", 16)
+    knows = {"from_id": "Ada", "to_id": "Bob", "type": "relation", "direction": "right", "labels": ["knows"]}
+    studio.annotate(task, "", who=1, result=[ada, bob, knows])
+    studio.annotate(task, "", who=2, result=[ada, bob, cem, knows])
+    send(store, connection, studio)
+    (one,) = store.examples(connection, RELATIONS, FIELDS).found
+    assert [span.text for span in one.given] == ["Ada", "Bob", "Cem"] and one.share == 1.0
+    assert [(link.head.text, link.tail.text) for link in one.answer.links] == [("Ada", "Bob")]
+    assert one.answer.spans == ()
+    assert Example.model_validate_json(one.model_dump_json()) == one
+    (spans,) = store.examples(connection, WHO, FIELDS).found
+    assert spans.given == ()
+    places = RELATIONS.model_copy(update={"region_labels": ("Place",)})
+    (none,) = store.examples(connection, places, FIELDS).found
+    assert none.given == ()
+
+
 @pytest.mark.parametrize(
     ("said", "truth", "majority", "latest", "share"),
     [

@@ -12,8 +12,10 @@ from labelloop.learning.store import Store
 from labelloop.scoring import freshen, freshen_steps, jobs, wire
 from labelloop.scoring.workplace import Workplace
 from labelloop.settings import Settings
+from labelloop.studio.documents import Documents
+from labelloop.studio.results import prediction
 from labelloop.studio.schema import read_config
-from labelloop.words import Answer, Bundle
+from labelloop.words import Answer, Bundle, Link, Span
 
 CONFIG = (
     '<View><Text name="text" value="$text"/><Choices name="topic" toName="text"><Choice value="Zog"/>'
@@ -96,6 +98,44 @@ def test_what_says_something_else_comes_first_and_what_is_the_same_is_left(
     freshen.want(place.redis, connection)
     jobs.freshen()
     assert Studio.replaced == [(103, "Zog", 0.8), (102, "Bim", 0.7), (101, "Zog", 0.9)]
+
+
+def test_a_relation_that_has_moved_to_other_regions_says_something_else(
+    place: Workplace, connection: int, store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = (
+        '<View><Text name="text" value="$text"/><Labels name="who" toName="text"><Label value="Person"/></Labels>'
+        '<Relations><Relation value="knows"/></Relations></View>'
+    )
+    bundle = tasks.make_bundle(read_config(config).fields, settings)
+    store.serve(connection, bundle, {})
+    data = {"text": "Ada Bob Cem"}
+    spans = [
+        Span(field="who", source="text", start=at, end=at + 3, text=data["text"][at : at + 3], label=("Person",))
+        for at in (0, 4, 8)
+    ]
+
+    def answers(tail: Span) -> list[Answer]:
+        link = Link(head=spans[0], tail=tail, label="knows")
+        return [
+            Answer(field="who", labels=(), score=0.9, spans=tuple(spans)),
+            Answer(field="relations", labels=(), score=0.9, links=(link,)),
+        ]
+
+    def held(_studio: Studio, _project: int, version: str, _count: int, *, uncertain: bool) -> list[Json]:
+        made = []
+        for number, tail in enumerate(spans[1:]):
+            shown = prediction(bundle.fields, answers(tail), version, Documents(bundle.fields, data))
+            made.append({"id": number, "data": data, "predictions": [{**shown, "id": 100 + number}]})
+        return made
+
+    replaced: list[int] = []
+    monkeypatch.setattr(Studio, "next_tasks", held)
+    monkeypatch.setattr(Studio, "update_prediction", lambda _, number, its: replaced.append(number))
+    monkeypatch.setattr(tasks, "answer", lambda _bundle, rendered, *_: [answers(spans[1]) for _ in rendered])
+    freshen.want(place.redis, connection)
+    jobs.freshen()
+    assert replaced == [101]
 
 
 def test_few_scores_are_moved_at_once(place: Workplace, connection: int, says: dict[str, tuple[str, float]]) -> None:

@@ -14,7 +14,9 @@ from labelloop.scoring import cache
 from labelloop.scoring.memories import Memories
 from labelloop.scoring.wire import ZERO_SHOT, Epoch
 from labelloop.settings import Settings
+from labelloop.studio.render import render_all
 from labelloop.studio.schema import read_config
+from labelloop.tasks.relation_memory import RelationMemory
 from labelloop.tasks.text_memory import TextMemory
 from labelloop.words import Bundle
 from support.labelling import Labelling
@@ -133,3 +135,60 @@ def test_accepted_texts_are_remembered_as_they_were_read(
     item = {"summary": found.accepted[0].reading.dump()}
     ((answer,),) = tasks.answer(served, [item], settings, {"summary": found})
     assert answer.texts == ("A quiet room.",) and answer.provenance["origin"] == "accepted before"
+
+
+RELATING = (
+    '<View><Text name="text" value="$text"/><Labels name="who" toName="text"><Label value="Person"/></Labels>'
+    '<Relations><Relation value="Type 7"/></Relations></View>'
+)
+LENT = "Peter Miller lent Angela Merkel some money."
+
+
+def marked(text: str, *names: str, related: bool) -> list[dict[str, object]]:
+    """A person's result: the names, the first of which is related to the second."""
+    regions: list[dict[str, object]] = []
+    for place, name in enumerate(names):
+        start = text.index(name)
+        value = {"start": start, "end": start + len(name), "text": name, "labels": ["Person"]}
+        regions.append({"id": f"r{place}", "from_name": "who", "to_name": "text", "type": "labels", "value": value})
+    relation = {"from_id": "r0", "to_id": "r1", "type": "relation", "direction": "right", "labels": ["Type 7"]}
+    return [*regions, relation] if related else regions
+
+
+def test_relations_are_remembered_between_regions_that_people_mark_and_that_models_find(
+    settings: Settings, store: Store, connection: Connection
+) -> None:
+    served = tasks.make_bundle(read_config(RELATING).fields, settings)
+    assert served.learning == served.remembering == {"who", "relations"}
+    labelling, memories = Labelling(), Memories(settings)
+    names = ("Peter Miller", "Angela Merkel")
+    given = labelling.annotate(labelling.add_task(LENT), "", result=marked(LENT, *names, related=True))
+    met = "Peter Miller met Angela Merkel and Tom Hill."
+    labelling.annotate(labelling.add_task(met), "", result=marked(met, *names, "Tom Hill", related=False))
+    epoch = tell(store, connection, labelling)
+    known = memories.of(store, served, served.digest, epoch)
+    found = known["relations"]
+    assert isinstance(found, RelationMemory) and found.epoch == epoch.number
+    assert found.examples == 4, "one related pair, and three that were left"
+
+    def relations(text: str) -> list[tuple[str, str, str]]:
+        texts = render_all(served.fields, {"text": text})[0]
+        ((answer,),) = tasks.answer(served, [{"relations": texts["relations"]}], settings, known)
+        return [(link.head.text, link.label, link.tail.text) for link in answer.links]
+
+    assert relations(LENT) == [("Peter Miller", "Type 7", "Angela Merkel")]
+    assert relations(met) == []
+    labelling.change(given, result=marked(LENT, *names[::-1], related=True))
+    known = memories.of(store, served, served.digest, tell(store, connection, labelling))
+    assert relations(LENT) == [("Angela Merkel", "Type 7", "Peter Miller")]
+    for number in list(labelling.annotations):
+        labelling.delete(number)
+    assert memories.of(store, served, served.digest, tell(store, connection, labelling)) == {}
+
+
+def test_relations_by_a_writer_follow_labels_only_where_their_regions_do(settings: Settings) -> None:
+    (who, relations) = tasks.make_bundle(read_config(RELATING).fields, settings).plans
+    written = relations.model_copy(update={"engine": "causal"})
+    assert Bundle(plans=(who, written)).learning == {"who"}
+    assert Bundle(plans=(who, written)).remembering == {"who", "relations"}
+    assert Bundle(plans=(who.model_copy(update={"engine": "causal"}), written)).remembering == set()

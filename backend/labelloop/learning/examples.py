@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import combinations
@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from labelloop.learning.tables import AnnotationRow, ConnectionRow, ItemRow
 from labelloop.settings import Several
 from labelloop.studio.annotations import essence, read_annotation
-from labelloop.words import Answer, Example, Field, How
+from labelloop.words import Answer, Example, Field, How, Span
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,10 @@ _Row: TypeAlias = Row[Any]
 
 @dataclass(frozen=True)
 class _Opinion:
-    """One person's answer to one field of one item."""
+    """One person's answer to one field of one item. ``given``: the regions of the same annotation that it relates."""
 
     answer: Answer
+    given: tuple[Span, ...]
     essence: Hashable
     who: Hashable
     how: How
@@ -97,7 +98,14 @@ def examples(
         answer, how, truth = told.answer, told.how, told.ground_truth
         found.append(
             Example(
-                item=item.id, data=item.data, answer=answer, how=how, share=share, ground_truth=truth, epoch=item.epoch
+                item=item.id,
+                data=item.data,
+                answer=answer,
+                how=how,
+                share=share,
+                ground_truth=truth,
+                epoch=item.epoch,
+                given=told.given,
             )
         )
     return Examples(epoch, tuple(found), tuple(gone) if after_epoch > 0 else ())
@@ -188,14 +196,25 @@ def _items(session: Session, connection_id: int, after_epoch: int) -> Iterator[_
 
 def _opinions(item: _Item, fields: Sequence[Field]) -> dict[str, list[_Opinion]]:
     """By field name what each person says of the item; of one person the latest."""
-    found: dict[str, dict[Hashable, _Opinion]] = {field.name: {} for field in fields}
+    known = {field.name: field for field in fields}
+    found: dict[str, dict[Hashable, _Opinion]] = {name: {} for name in known}
     for row in sorted(item.rows, key=lambda row: row.updated_at):
         who: Hashable = row.who if row.who is not None else ("annotation", row.annotation_id)
-        for name, answer in read_annotation(fields, item.data, row.result).items():
+        said = read_annotation(fields, item.data, row.result)
+        for name, answer in said.items():
             if row.field not in ("", name):
                 continue
-            told = _Opinion(answer, essence(answer), who, row.how, row.ground_truth, row.updated_at)
+            given = _related(known[name], said)
+            told = _Opinion(answer, given, essence(answer), who, row.how, row.ground_truth, row.updated_at)
             earlier = found[name].get(who)
             if earlier is None or not earlier.ground_truth or told.ground_truth:
                 found[name][who] = told
     return {name: list(by.values()) for name, by in found.items()}
+
+
+def _related(field: Field, said: Mapping[str, Answer]) -> tuple[Span, ...]:
+    """The regions that the annotation's other answers mark, of those that the field relates."""
+    if field.kind != "relations":
+        return ()
+    spans = (span for name in field.regions_of if name in said for span in said[name].spans)
+    return tuple(one for one in spans if not field.region_labels or one.label[-1] in field.region_labels)

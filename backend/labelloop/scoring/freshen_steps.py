@@ -149,4 +149,9 @@ def _stale(
 def _said(result: Sequence[Json]) -> list[str]:
     """What regions say, in an order of their own."""
     names = ("from_name", "to_name", "type", "value", "labels", "direction")
-    return sorted(json.dumps({name: one.get(name) for name in names}, sort_keys=True) for one in result)
+    by_id = {one["id"]: (one.get("from_name"), one.get("value")) for one in result if "id" in one}
+    told = []
+    for one in result:
+        ends = [by_id.get(one.get(end)) for end in ("from_id", "to_id")]  # of a relation; its own ids say nothing
+        told.append({**{name: one.get(name) for name in names}, "ends": ends})
+    return sorted(json.dumps(one, sort_keys=True) for one in told)

@@ -90,8 +90,11 @@ def _as_read(plan: FieldPlan, one: Example, settings: Settings) -> recollection.
     """The example as the engines read its item; None where there is no text, or only behind an address."""
     from labelloop.tasks.recollection import Example as Read
 
-    texts: Mapping[str, str] = render_all([plan.field], one.data, limit=settings.max_text_chars)[0]
-    text = texts.get(plan.field.name, "")
+    name = plan.field.name
+    texts: Mapping[str, str] = render_all(
+        [plan.field], one.data, limit=settings.max_text_chars, given={name: one.given}
+    )[0]
+    text = texts.get(name, "")
     if not text.strip():
         return None
-    return Read(text, tuple(one.answer.labels), tuple(one.answer.spans), tuple(one.answer.texts))
+    return Read(text, tuple(one.answer.labels), tuple(one.answer.spans), tuple(one.answer.texts), one.answer.links)

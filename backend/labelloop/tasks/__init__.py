@@ -15,6 +15,7 @@ from labelloop.errors import ConfigError, SettingsError
 from labelloop.prompting import Prompt, PromptFile, load_prompt
 from labelloop.settings import EngineName, Settings
 from labelloop.tasks import chances, own_labels, structured
+from labelloop.tasks.relation_memory import RelationMemory
 from labelloop.tasks.serving import engine_of, precision_of, usual_model
 from labelloop.tasks.span_memory import SpanMemory
 from labelloop.tasks.text_memory import TextMemory
@@ -30,8 +31,8 @@ KINDS: dict[tuple[str, EngineName], str] = {
 }
 """(Task kind, engine that serves it) -> the prompt that new plans use."""
 
-Recollection = chances.Recollection | SpanMemory | TextMemory
-"""What the labels of one field say: of a field that chooses labels, marks entities, or writes."""
+Recollection = chances.Recollection | SpanMemory | RelationMemory | TextMemory
+"""What the labels of one field say: of a field that chooses labels, marks entities, relates, or writes."""
 
 _CAUSAL_RANKS, _CAUSAL_WRITES = 12, 100
 """A causal model reads a text once and then only the labels, but a token costs it ten times what it costs a small

@@ -61,7 +61,13 @@ class Head:
     examples: int
 
 
-def weigh(vectors: NDArray[np.floating], right: Right, zero_shot: Array, several: bool) -> tuple[float, ...]:
+def weigh(
+    vectors: NDArray[np.floating],
+    right: Right,
+    zero_shot: Array,
+    several: bool,
+    groups: NDArray[np.integer] | None = None,
+) -> tuple[float, ...]:
     """How far the zero-shot alone and each of ``STRENGTHS`` are to be believed; what most of a fit costs.
 
     By the likelihood of each example under heads that have not seen it (pseudo-BMA; Yao et al. 2018). The share of
@@ -72,12 +78,15 @@ def weigh(vectors: NDArray[np.floating], right: Right, zero_shot: Array, several
         vectors: (n_examples, d) of length 1. No text should occur twice.
         right: (n_examples, n_labels) which labels were accepted; one in a row, or with ``several`` any number.
         zero_shot: (n_examples, n_labels) chances of the same texts without memory.
+        groups: (n_examples,) of which item each is, where an item has several: they err together, so they are left out
+            together. None: each is an item of its own.
 
     Raises:
         ValueError: there are no examples, or the shapes do not agree.
     """
+    latest = None if groups is None else groups[-MOST_EXAMPLES:]
     with one_thread():
-        likelihood = _left_out(_Known.of(vectors, right, zero_shot, several))
+        likelihood = _left_out(_Known.of(vectors, right, zero_shot, several), latest)
     belief = _BELIEF + _TEMPER * likelihood.sum(axis=1)
     shares = np.exp(belief - belief.max())
     shares[shares < _LEAST_SHARE * shares.sum()] = 0
@@ -202,17 +211,21 @@ def _axes(vectors: Array) -> tuple[Array, Array]:
     return axes[:, kept], along[kept]
 
 
-def folds(n: int) -> NDArray[np.intp]:
-    """(n,) in which part each example is left out, counted from 0; few are left out one by one."""
+def folds(n: int, groups: NDArray[np.integer] | None = None) -> NDArray[np.intp]:
+    """(n,) in which part each example is left out, counted from 0; few are left out one by one, and those of a group
+    together."""
+    if groups is not None:
+        names, place = np.unique(groups, return_inverse=True)
+        return folds(len(names))[place]
     count = n if n <= 20 else 10 if n <= 100 else 5
     made: NDArray[np.intp] = np.random.default_rng(_SEED).permutation(n) % max(count, 2)
     return made
 
 
-def _left_out(known: _Known) -> Array:
+def _left_out(known: _Known, groups: NDArray[np.integer] | None) -> Array:
     """(1 + n_strengths, n_rows) log-probability of what is right, of the zero-shot alone and of each strength by heads
     that have not seen the row."""
-    fold = folds(len(known.right))
+    fold = folds(len(known.right), groups)
     found: list[list[Array]] = []
     for one in range(fold.max() + 1):
         out, others = known.rows(fold == one), known.rows(fold != one)

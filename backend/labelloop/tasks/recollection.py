@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +15,10 @@ from labelloop.engines import Vectors
 from labelloop.engines.identity import identify
 from labelloop.engines.recent import Recent
 from labelloop.settings import Settings
-from labelloop.tasks import chances, entities, memory, precision, span_memory, structured, text_memory
+from labelloop.tasks import chances, entities, memory, precision, relation_memory, span_memory, structured, text_memory
 from labelloop.tasks.calibration import Array
+from labelloop.tasks.pairs import Pair
+from labelloop.tasks.relations import Judged
 from labelloop.tasks.roll import Example as Example
 from labelloop.tasks.roll import Roll
 from labelloop.words import Field, FieldPlan, Path, Reading, Span
@@ -57,13 +60,14 @@ class Seen(NamedTuple):
 
 _seen: Recent[tuple[str, str], tuple[Vectors, Array]] = Recent(4 * MOST_EXAMPLES)
 _shares: Recent[str, tuple[tuple[float, ...], dict[Path, float]]] = Recent(64)
+_judged: Recent[tuple[Hashable, ...], Judged] = Recent(2 * relation_memory.MOST_PAIRS)
 _found: Recent[tuple[str, str], tuple[span_memory.Marked, ...]] = Recent(2 * MOST_EXAMPLES)
 
 
 def learn(
     plan: FieldPlan, examples: Sequence[Example] | Roll, epoch: int, settings: Settings
-) -> LabelMemory | span_memory.SpanMemory | text_memory.TextMemory | None:
-    """The memory of a field that chooses labels, marks entities by an encoder, or writes; None of other fields, of
+) -> LabelMemory | span_memory.SpanMemory | relation_memory.RelationMemory | text_memory.TextMemory | None:
+    """The memory of a field that chooses labels, marks entities or relates by an encoder, or writes; None of others, of
     those whose labels come with each item, and where no example can be used.
 
     Each example is read once in a process, however often this is asked; of the first call the reading is most of the
@@ -82,6 +86,8 @@ def learn(
     roll = examples if isinstance(examples, Roll) else Roll.of(plan.field, examples)
     if structured.remembers(plan):
         return span_memory.learn(plan.field, marked(plan, roll, settings), epoch, plan.precision)
+    if structured.relates(plan):
+        return related(plan, roll.latest(MOST_EXAMPLES), epoch, partial(judged, plan, settings), settings)
     if structured.writes_texts(plan):
         latest = roll.latest(2 * text_memory.MOST_EXAMPLES)  # some of them may say the same
         accepted = [text_memory.Accepted(Reading.model_validate_json(one.text), one.texts) for one in latest]
@@ -126,6 +132,38 @@ def go_through(plan: FieldPlan, texts: Sequence[str], settings: Settings) -> lis
 def with_spans(passages: Sequence[span_memory.Marked], spans: Sequence[Span]) -> list[span_memory.Marked]:
     """The passages with what people marked in them."""
     return [one._replace(spans=tuple(span for span in spans if span.source == one.passage.name)) for one in passages]
+
+
+def related(
+    plan: FieldPlan, examples: Sequence[Example], epoch: int, judge: relation_memory.Judge, settings: Settings
+) -> relation_memory.RelationMemory | None:
+    """As ``learn``, of a field that relates; ``judge``: what its models say of pairs."""
+    accepted = [relation_memory.Accepted(Reading.model_validate_json(one.text), one.links) for one in examples]
+    columns = structured.relation_columns(plan, settings)
+    return relation_memory.learn(columns, accepted, epoch, plan.model_dump_json(), judge)
+
+
+def judged(plan: FieldPlan, settings: Settings, pairs: Sequence[tuple[str, Pair]]) -> list[Judged]:
+    """What the plan's models say of pairs of these texts. Each is read once in a process."""
+    mark = hashlib.sha256(plan.model_dump_json().encode()).hexdigest()
+    keys = [(mark, text, *_features_of(pair)) for text, pair in pairs]
+    known = dict(zip(keys, pairs, strict=True))
+
+    def read(new: list[tuple[Hashable, ...]]) -> list[Judged]:
+        texts: dict[str, list[tuple[Hashable, ...]]] = {}
+        for key in new:
+            texts.setdefault(known[key][0], []).append(key)
+        asked = [(place, text, [known[key][1] for key in its]) for place, (text, its) in enumerate(texts.items())]
+        ordered = [key for its in texts.values() for key in its]
+        found = dict(zip(ordered, structured.judged_pairs(plan, asked, settings), strict=True))
+        return [found[key] for key in new]
+
+    return _judged.get(keys, read)
+
+
+def _features_of(pair: Pair) -> tuple[Hashable, ...]:
+    """All that models see of a pair beside its text."""
+    return *pair.ends, pair.first.label, pair.second.label, pair.crossed, pair.broken
 
 
 def remember(

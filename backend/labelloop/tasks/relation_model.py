@@ -73,7 +73,7 @@ class Known:
 
     def evidence(self, seen: Seen) -> Array:
         """(n_pairs, n_classes) logits."""
-        made: Array = _features(seen, self.vocabulary) @ self.weights.T + self.biases
+        made: Array = features(seen, self.vocabulary) @ self.weights.T + self.biases
         return made
 
 
@@ -96,7 +96,7 @@ class Told:
             vectors: (n_pairs, d) of ``seen.masked``.
             names: (n_names, d) of what the label says of a pair in this direction.
         """
-        mapped = _unit(_features(seen, self.vocabulary) @ self.weights + self.bias)
+        mapped = unit(features(seen, self.vocabulary) @ self.weights + self.bias)
         made: Array = 0.5 * (mapped - self.usual) @ names.T + 0.5 * (vectors - self.plain) @ names.T
         return made
 
@@ -139,10 +139,10 @@ def _softmax(seen: Seen, labels: Sequence[Class]) -> Known:
     from sklearn.linear_model import LogisticRegression
 
     order = (*sorted(set(labels) - {NONE}), NONE)
-    vocabulary = _vocabulary(seen)
+    vocabulary = vocabulary_of(seen)
     model = LogisticRegression(C=STRENGTH, max_iter=1000, class_weight="balanced")
     with one_thread():
-        model.fit(_features(seen, vocabulary), [order.index(one) for one in labels])
+        model.fit(features(seen, vocabulary), [order.index(one) for one in labels])
     weights, biases = model.coef_, model.intercept_
     if len(order) == 2:  # scikit-learn keeps one row for two classes: that of the second
         weights, biases = np.stack([-weights[0], weights[0]]) / 2, np.array([-biases[0], biases[0]]) / 2
@@ -153,14 +153,14 @@ def _fit_told(reader: Reader, prompt: RelationPrompt) -> Told:
     seen, classes = _corpus(reader, prompt, [(name, 1, 1) for name in (*prompt.relations, "")])
     told_by = {one: _names_of(one, prompt) for one in dict.fromkeys(classes)}
     vectors = iter(reader.engine.embed([text for texts in told_by.values() for text in texts]))
-    aims = {one: _unit(np.mean([next(vectors) for _ in texts], axis=0)) for one, texts in told_by.items()}
-    vocabulary = _vocabulary(seen)
-    features, targets = _features(seen, vocabulary), np.stack([aims[one] for one in classes])
-    middle, bias = features.mean(axis=0), targets.mean(axis=0)
-    inner = (features - middle) @ (features - middle).T + RIDGE * np.eye(len(features))
-    weights = (features - middle).T @ np.linalg.solve(inner, targets - bias)
+    aims = {one: unit(np.mean([next(vectors) for _ in texts], axis=0)) for one, texts in told_by.items()}
+    vocabulary = vocabulary_of(seen)
+    rows, targets = features(seen, vocabulary), np.stack([aims[one] for one in classes])
+    middle, bias = rows.mean(axis=0), targets.mean(axis=0)
+    inner = (rows - middle) @ (rows - middle).T + RIDGE * np.eye(len(rows))
+    weights = (rows - middle).T @ np.linalg.solve(inner, targets - bias)
     bias = bias - middle @ weights
-    usual = _unit(features @ weights + bias).mean(axis=0, keepdims=True)
+    usual = unit(rows @ weights + bias).mean(axis=0, keepdims=True)
     alone = [text for text, one in zip(seen.masked, classes, strict=True) if one == NONE]
     return Told(vocabulary, weights, bias, usual, reader.engine.embed(alone).mean(axis=0, keepdims=True))
 
@@ -217,19 +217,20 @@ def joined(parts: Sequence[Seen]) -> Seen:
     )
 
 
-def _vocabulary(seen: Seen) -> dict[str, int]:
-    """The clues that occur often enough to learn from."""
+def vocabulary_of(seen: Seen, often: int = 3) -> dict[str, int]:
+    """The clues that occur ``often`` enough to learn from."""
     counts: dict[str, int] = {}
     for words in seen.clues:
         for word in words:
             counts[word] = counts.get(word, 0) + 1
-    return {word: index for index, word in enumerate(sorted(word for word, count in counts.items() if count >= 3))}
+    return {word: index for index, word in enumerate(sorted(word for word, count in counts.items() if count >= often))}
 
 
-def _features(seen: Seen, vocabulary: dict[str, int]) -> Array:
+def features(seen: Seen, vocabulary: dict[str, int]) -> Array:
+    """(n_pairs, n_features) of the pairs' clues and contexts."""
     return np.concatenate([indicators(seen.clues, vocabulary), seen.contexts], axis=1).astype(np.float64)
 
 
-def _unit(vectors: NDArray[np.floating]) -> Array:
+def unit(vectors: NDArray[np.floating]) -> Array:
     made: Array = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
     return made

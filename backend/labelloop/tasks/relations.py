@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from labelloop.engines import ContextEngine, Vectors
 from labelloop.engines.batching import parts
 from labelloop.engines.recent import Recent
 from labelloop.tasks.calibration import rounded
+from labelloop.tasks.memory import SAME_TEXT
 from labelloop.tasks.metrics import agreement
 from labelloop.tasks.pairs import Pair, candidates
 from labelloop.tasks.relation_model import (
@@ -30,6 +32,9 @@ from labelloop.tasks.relation_model import (
 )
 from labelloop.tasks.relation_prompt import Meaning, RelationPrompt, meaning
 from labelloop.words import Answer, FieldPlan, Link, Reading
+
+if TYPE_CHECKING:
+    from labelloop.tasks.relation_memory import RelationMemory
 
 PROMPT = "relations/v1"
 PART = 100_000
@@ -56,11 +61,28 @@ class Column:
     tails: frozenset[str] = frozenset()
 
 
+class Judged(NamedTuple):
+    """A pair, and what models say of it. ``owner``: which reading it is of. ``text``: its passage's. ``seen``: of this
+    pair alone. ``chances``: (n_columns + 1,) without memory; the last is that of no relation."""
+
+    owner: int
+    text: str
+    pair: Pair
+    seen: Seen
+    chances: Array
+
+
 _columns: Recent[Hashable, tuple[Column, ...]] = Recent(256)
 _names: Recent[tuple[str, ...], Vectors] = Recent(4096)
 
 
-def answer(plan: FieldPlan, readings: Sequence[Reading], engine: ContextEngine, prompt: RelationPrompt) -> list[Answer]:
+def answer(
+    plan: FieldPlan,
+    readings: Sequence[Reading],
+    engine: ContextEngine,
+    prompt: RelationPrompt,
+    memory: RelationMemory | None = None,
+) -> list[Answer]:
     """One Answer per reading, with the links between the passages that it is given.
 
     A link goes from the head to the tail with direction "right", as Label Studio stores what a person draws; a label
@@ -68,30 +90,61 @@ def answer(plan: FieldPlan, readings: Sequence[Reading], engine: ContextEngine, 
     first to the second passage in the text. ``Link.score`` counts the passages' own scores; ``Answer.score`` is the
     probability that every decision on a pair is right. Passages in different objects are not related.
     """
-    columns = columns_of(plan, prompt)
-    reader = reader_of(plan, engine)
-    asked = [
+    return answers_of(plan, len(readings), judge(plan, pairs_of(readings), engine, prompt), prompt, memory)
+
+
+def pairs_of(readings: Sequence[Reading]) -> list[Asked]:
+    """The pairs of each passage in which there are some, between the regions that its reading is given."""
+    return [
         (index, passage.text, pairs)
         for index, reading in enumerate(readings)
         for passage in reading.passages
         if (pairs := candidates(passage.text, [span for span in reading.given if span.source == passage.name]))
     ]
-    links: list[list[Link]] = [[] for _ in readings]
-    scores = np.ones(len(readings))
+
+
+def judge(
+    plan: FieldPlan, asked: Sequence[Asked], engine: ContextEngine, prompt: RelationPrompt
+) -> Iterator[list[Judged]]:
+    """What models say of all these pairs, in their order and part by part; none is empty."""
+    columns = columns_of(plan, prompt)
+    reader = reader_of(plan, engine)
     for part in parts(asked, lambda one: len(one[1]), PART) if columns else ():
-        seen = see(engine, [text for _, text, _ in part], [[pair.ends for pair in pairs] for _, _, pairs in part])
-        flat = [(index, pair) for index, _, pairs in part for pair in pairs]
-        rows = chances(columns, [pair for _, pair in flat], joined(seen), reader, prompt)
-        for (index, pair), row in zip(flat, rows, strict=True):
+        seen = joined(see(engine, [text for _, text, _ in part], [[pair.ends for pair in its] for _, _, its in part]))
+        flat = [(index, text, pair) for index, text, pairs in part for pair in pairs]
+        rows = chances(columns, [pair for _, _, pair in flat], seen, reader, prompt)
+        yield [Judged(*one, seen.part([place]), rows[place]) for place, one in enumerate(flat)]
+
+
+def answers_of(
+    plan: FieldPlan,
+    count: int,
+    judged: Iterable[Sequence[Judged]],
+    prompt: RelationPrompt,
+    memory: RelationMemory | None = None,
+) -> list[Answer]:
+    """As ``answer``, of ``count`` readings whose pairs are judged. What people said of the very same passages of the
+    very same text is said again, with the chance that they agree with themselves."""
+    columns = columns_of(plan, prompt)
+    links: list[list[Link]] = [[] for _ in range(count)]
+    scores, again = np.ones(count), np.ones(count)
+    for part in judged:
+        rows = [one.chances for one in part] if memory is None else memory.chances(part)
+        for one, row in zip(part, rows, strict=True):
+            accepted = None if memory is None else memory.accepted(one)
             best = int(row[:-1].argmax())
-            if row[best] > row[-1] and row[best] >= prompt.constants.least:
-                links[index].append(_link(pair, columns[best], row[best]))
-                scores[index] *= row[best]
+            if accepted is not None:
+                links[one.owner] += [link.model_copy(update={"score": _round(link.score)}) for link in accepted]
+                again[one.owner] = SAME_TEXT
+            elif row[best] > row[-1] and row[best] >= prompt.constants.least:
+                links[one.owner].append(_link(one.pair, columns[best], row[best]))
+                scores[one.owner] *= row[best]
             else:
-                scores[index] *= row[-1]
+                scores[one.owner] *= row[-1]
+    told = {} if memory is None else {"memory": memory.examples}
     return [
-        Answer(field=plan.field.name, labels=(), score=_round(score), links=tuple(its))
-        for its, score in zip(links, scores, strict=True)
+        Answer(field=plan.field.name, labels=(), score=_round(score), links=tuple(its), provenance=told)
+        for its, score in zip(links, scores * again, strict=True)
     ]
 
 

@@ -7,18 +7,20 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from labelloop.words import Field, Path, Span
+from labelloop.words import Field, Link, Path, Span
 
 
 class Example(NamedTuple):
     """``text``: the rendered input of the field, as ``tasks.answer`` takes it. ``labels``: the accepted paths, in any
     order; none is an answer where several may be chosen. ``spans``: of a field that marks entities, the accepted ones;
-    none is an answer. ``texts``: of a field that writes, the accepted ones."""
+    none is an answer. ``texts``: of a field that writes, the accepted ones. ``links``: of a field that relates, the
+    accepted ones; ``text`` then gives the regions that were there, and none is an answer."""
 
     text: str
     labels: tuple[Path, ...] = ()
     spans: tuple[Span, ...] = ()
     texts: tuple[str, ...] = ()
+    links: tuple[Link, ...] = ()
 
 
 class Roll:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -29,6 +29,8 @@ from labelloop.tasks import (
 )
 from labelloop.tasks.classification import empty
 from labelloop.tasks.entity_prompt import EntityPrompt
+from labelloop.tasks.pairs import Pair
+from labelloop.tasks.relation_memory import RelationMemory
 from labelloop.tasks.relation_prompt import RelationPrompt
 from labelloop.tasks.span_memory import SpanMemory
 from labelloop.tasks.structure_prompt import RelatingPrompt, TaggingPrompt
@@ -119,8 +121,8 @@ def answer(
     """Adds the answers of the structured fields to ``answers``, per item by field name.
 
     A field on spans finds them in its reading, where they are given; else in the answers of the span fields, which are
-    computed for it where the item does not ask for them. ``memories``: by field name, of fields that mark entities or
-    write.
+    computed for it where the item does not ask for them. ``memories``: by field name, of fields that mark entities,
+    relate or write.
     """
     plans = {one.field.name: one for one in bundle.plans if one.field.structured}
     needed: list[dict[str, Answer]] = [{} for _ in rendered]
@@ -180,6 +182,8 @@ def _answers(plan: FieldPlan, readings: Sequence[Reading], settings: Settings, m
         )
     elif isinstance(memory, SpanMemory) and remembers(plan):
         found = iter(entities.answer(plan, read, engine, cast(EntityPrompt, _prompt(plan, settings)), memory))
+    elif isinstance(memory, RelationMemory) and relates(plan):
+        found = iter(relations.answer(plan, read, engine, cast(RelationPrompt, _prompt(plan, settings)), memory))
     else:
         found = iter(kind_of(plan).answer(plan, read, engine, _prompt(plan, settings)))
     if plan.precision is not None:
@@ -193,6 +197,11 @@ def remembers(plan: FieldPlan) -> bool:
     return plan.field.kind == "entities" and plan.engine == "encoder"
 
 
+def relates(plan: FieldPlan) -> bool:
+    """Whether the field can have a memory of relations: an encoder's models see its pairs."""
+    return plan.field.kind == "relations" and plan.engine == "encoder"
+
+
 def writes_texts(plan: FieldPlan) -> bool:
     """Whether the field can have a memory of texts: a writer fills it with words of its own."""
     return plan.field.kind in _WRITTEN and plan.engine in _WRITERS
@@ -203,6 +212,31 @@ def entity_candidates(plan: FieldPlan, passages: Sequence[Passage], settings: Se
     engine = load(plan.engine, plan.model, plan.revision, settings)
     prompt = cast(EntityPrompt, _prompt(plan, settings))
     return entities.candidates(plan, passages, engine, prompt)
+
+
+def relation_columns(plan: FieldPlan, settings: Settings) -> tuple[relations.Column, ...]:
+    """``relations.columns_of`` a plan that ``relates``."""
+    return relations.columns_of(plan, cast(RelationPrompt, _prompt(plan, settings)))
+
+
+def related(
+    plan: FieldPlan,
+    count: int,
+    judged: Iterable[Sequence[relations.Judged]],
+    settings: Settings,
+    memory: RelationMemory | None,
+) -> list[Answer]:
+    """``relations.answers_of`` a plan that ``relates``."""
+    return relations.answers_of(plan, count, judged, cast(RelationPrompt, _prompt(plan, settings)), memory)
+
+
+def judged_pairs(
+    plan: FieldPlan, asked: Sequence[tuple[int, str, list[Pair]]], settings: Settings
+) -> list[relations.Judged]:
+    """What a plan that ``relates`` says of all these pairs, in their order, without memory."""
+    engine = load(plan.engine, plan.model, plan.revision, settings)
+    prompt = cast(RelationPrompt, _prompt(plan, settings))
+    return [one for part in relations.judge(plan, asked, engine, prompt) for one in part]
 
 
 def warm(bundle: Bundle, settings: Settings) -> None:
