@@ -127,7 +127,7 @@ class Simulation:
         noise: float = 0.0,
         strategy: Strategy = "random",
     ) -> None:
-        self.field, self.test, self.settings, self.noise, self.strategy = field, test, settings, noise, strategy
+        self.field, self.test, self.settings, self.noise = field, test, settings, noise
         self.train = [row for row in train if row.text]
         self.budgets, self.seeds = sorted(set(budgets)), range(seeds)
         if self.budgets[-1] > len(self.train):
@@ -137,12 +137,13 @@ class Simulation:
             )
         self.replay = replay_of(plan(field, settings), settings)
         self.learns = field.name in Bundle(plans=(self.replay.plan,)).learning
+        self._unsure = strategy == "uncertain" and self.learns
 
     def read(self, progress: Progress = lambda done, of: None) -> None:
         """Asks the engines for all that no label changes and that may be needed. ``progress`` hears how many texts of
         how many are done."""
         needed = list(self.test) if self.replay.ahead or not self.learns or 0 in self.budgets else []
-        if self.strategy == "uncertain":
+        if self._unsure:
             needed += self.train
         elif self.replay.ahead:
             needed += [self.train[row] for seed in self.seeds for row in self.order(seed)[: self.budgets[-1]]]
@@ -173,7 +174,7 @@ class Simulation:
             spoil = np.random.default_rng([seed, 1])
             for budget in self.budgets:
                 for count in self._steps(len(labelled), budget):
-                    if self.strategy == "uncertain":
+                    if self._unsure:
                         order = self._unsure_first(order, self.replay.learn(revealed), hear)
                     new = [self.train[row] for row in order[:count]]
                     labelled += new
@@ -193,7 +194,7 @@ class Simulation:
     def _steps(self, known: int, budget: int) -> Iterator[int]:
         """How many rows more are labelled, before answers choose again which ones come next."""
         while known < budget:
-            step = max(4, known // 4) if self.strategy == "uncertain" else budget
+            step = max(4, known // 4) if self._unsure else budget
             count = min(step, budget - known)
             yield count
             known += count
@@ -203,7 +204,7 @@ class Simulation:
         known, total = 0, 0
         for budget in self.budgets:
             for count in self._steps(known, budget):
-                if self.strategy == "uncertain" and known:
+                if self._unsure and known:
                     total += len(self.train) - known
                 known += count
             total += len(self.test) if known else 0
