@@ -65,7 +65,8 @@ class Memories:
                 continue
             if not self._read(store, bundle, plan, epoch.connection, held):
                 continue
-            memory = learn(plan, list(held.examples[name].values()), upto, self._settings)
+            its = sorted(held.examples[name].items(), key=lambda one: one[0] > 0)  # of one text the last counts
+            memory = learn(plan, [example for _, example in its], upto, self._settings)
             memories.pop(name, None)
             if memory is not None:
                 memories[name] = memory
