@@ -148,6 +148,7 @@ class Simulation:
         elif self.replay.ahead:
             needed += [self.train[row] for seed in self.seeds for row in self.order(seed)[: self.budgets[-1]]]
         texts = list(dict.fromkeys(row.text for row in needed if row.text))
+        progress(0, len(texts))
         for first in range(0, len(texts), self.replay.at_once):
             part = texts[first : first + self.replay.at_once]
             self.replay.read(part)
@@ -159,7 +160,8 @@ class Simulation:
         wished = self.replay.plan.precision
         texts = [row.text for row in self.test]
         right = [row.right for row in self.test]
-        done, of = 0, self._to_answer()
+        done, of = 0, self._to_answer() if self.learns else 0
+        progress(done, of)
 
         def hear(count: int) -> None:
             nonlocal done
