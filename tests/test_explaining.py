@@ -49,6 +49,18 @@ def test_each_control_is_told_with_its_kind_who_serves_it_and_why(file: Path) ->
     assert "summarisation" in shown and left["translation"]["correction"]["toml"] in shown
 
 
+def test_a_wished_precision_is_told(file: Path) -> None:
+    assert {one["precision"] for one in json.loads(run(str(file), "--json"))["fields"]} == {None}
+    assert "precision" not in run(str(file))
+    wish = json.dumps({"fields": {"topic": {"precision": 0.9}}})
+    told = {one["name"]: one for one in json.loads(run(str(file), "--json", "--extra-params", wish))["fields"]}
+    assert told["topic"]["precision"] == 0.9 and told["summary"]["precision"] is None
+    (line,) = [line for line in run(str(file), "--extra-params", wish).splitlines() if "precision of 0.9" in line]
+    assert line.startswith("topic: ")
+    unfit = json.dumps({"fields": {"summary": {"precision": 0.9}}})
+    assert "Nothing serves it" in run(str(file), "--extra-params", unfit)
+
+
 def test_the_line_that_it_prints_does_what_it_says(file: Path) -> None:
     lines = [one["correction"] for one in json.loads(run(str(file), "--json"))["left_to_people"]]
     for form in ("toml", "extra_params"):

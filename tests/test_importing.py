@@ -153,6 +153,22 @@ def test_what_the_project_has_labelled_itself_is_passed_over(store: Store, conne
     assert labels(store, connection) == {"one": "Art", "two": "Sport"}
 
 
+def test_a_text_that_the_project_labels_later_is_counted_once(store: Store, connection: Connection, run: Any) -> None:
+    run([{"text": text, "gold": "Sport"} for text in ("one", "two")], field_name="topic", key="gold")
+    studio = Labelling()
+    made = [studio.annotate(studio.add_task("one"), "Art") for _ in range(2)]
+    counted = []
+    for action, body in studio.events:
+        receive(store, connection.id, action, body)
+        counted.append(store.count_labels(connection.id, list(FIELDS.values())).examples["topic"])
+    assert counted == [2, 2, 2, 3], "the first task takes the place of what the file said, the second is one more"
+    for annotation in made:
+        studio.delete(annotation)
+    for action, body in studio.events:
+        receive(store, connection.id, action, body)
+    assert store.count_labels(connection.id, list(FIELDS.values())).examples["topic"] == 2
+
+
 def test_the_same_text_twice_is_two_peoples_word(store: Store, connection: Connection, run: Any) -> None:
     rows = [{"text": "one", "gold": label} for label in ("Art", "Sport", "Sport")]
     run(rows, field_name="topic", key="gold")

@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from labelloop import curves
+from labelloop import curves, replay_whole
 from labelloop.cli import app
+from labelloop.engines.causal import Causal
 from labelloop.engines.encoder import Encoder
 from labelloop.errors import LabelLoopError, RequestError
 from labelloop.offline import field_named, read_schema
 from labelloop.replay import Labels
 from labelloop.settings import Settings, get_settings
-from labelloop.simulation import Row, Simulation
+from labelloop.simulation import Row, Simulation, rows_of
 from labelloop.words import Field
 
 CONFIG = """
@@ -22,6 +23,7 @@ CONFIG = """
   <Choices name="team" toName="text"><Choice value="North"/><Choice value="South"/><Choice value="West"/></Choices>
   <Labels name="spans" toName="text"><Label value="Person"/><Label value="Vessel"/></Labels>
   <Choices name="each" toName="text" perRegion="true"><Choice value="good"/><Choice value="bad"/></Choices>
+  <Relations><Relation value="sails on"/></Relations>
 </View>
 """  # names that say nothing of the texts: only labels can tell
 SUBJECTS = {
@@ -219,7 +221,7 @@ def test_what_was_measured_until_it_was_stopped_is_kept(files: Path, monkeypatch
         (("--budgets", "-4"), "not numbers of labels", 2),
         (("--budgets", "500"), "fewer than the budget 500", 2),
         (("--gold", "wrong"), "No task has the column 'wrong'", 2),
-        (("--field", "each"), "cannot be simulated", 2),
+        (("--field", "each"), "describes single regions", 2),
         (("--field", "nothing"), "no control 'nothing'", 2),
         (("--test", "missing.jsonl"), "cannot be read", 2),
         (("--json", "no/such/folder.json"), "no folder", 2),
@@ -281,6 +283,157 @@ def test_relations_are_replayed_between_the_passages_that_the_column_names(files
     _, _, code, error = run(*noisy)
     assert (code, error) == (0, None)
     assert json.loads((files / "out.json").read_text())["points"][0]["value"] < some, "no relation was drawn"
+
+
+WRITES = """
+<View><Text name="text" value="$text"/><TextArea name="topic" toName="text" maxSubmissions="1"/></View>
+"""
+DIRECTED = """
+[fields.topic]
+task = "generation"
+options = {instruction = "What is it about?"}
+"""
+ABOUT = [
+    ("My card was charged twice.", "TOPIC: card"),
+    ("The parcel is late.", "TOPIC: parcel"),
+    ("I forgot my password.", "TOPIC: password"),
+    ("The invoice is wrong.", "TOPIC: invoice"),
+    ("The courier lost my parcel.", "TOPIC: parcel"),
+    ("Where is my invoice?", "TOPIC: invoice"),
+]
+
+
+@pytest.fixture
+def topics(files: Path) -> Field:
+    (files / "labelloop.toml").write_text(DIRECTED)
+    get_settings.cache_clear()
+    (files / "config.xml").write_text(WRITES)
+    told = [json.dumps({"text": text, "right": topic}) for text, topic in ABOUT]
+    (files / "train.jsonl").write_text("\n".join(told[:4]))
+    (files / "test.jsonl").write_text("\n".join(told[4:]))
+    return field_named(read_schema(files / "config.xml"), "topic")
+
+
+def about(field: Field, some: list[tuple[str, str]]) -> list[Row]:
+    return rows_of([{"data": {"text": text, "right": topic}} for text, topic in some], field, "right")
+
+
+def test_written_texts_are_replayed_and_what_no_label_changes_is_asked_once(
+    topics: Field, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    write = Causal.write
+    monkeypatch.setattr(
+        Causal,
+        "write",
+        lambda self, asks, manner: (asked.extend(str(one.messages) for one in asks), write(self, asks, manner))[1],
+    )
+    said, warned, code, error = run("--field", "topic", "--budgets", "0,4", "--seeds", "2", "--json", "out.json")
+    assert (code, error) == (0, None) and "mean F1" in said and "no memory" not in warned
+    none, some, again, _ = json.loads((files / "out.json").read_text())["points"]
+    assert some["value"] > none["value"] + 0.3 and again["value"] == none["value"]
+    plain = [one for one in asked if "TOPIC" not in one and "Where is my invoice?" in one]
+    shown = [one for one in asked if "TOPIC" in one and "Where is my invoice?" in one]
+    assert len(plain) == 1 and len(shown) == 2, "zero-shot for both seeds, with labels for each"
+
+
+def test_a_writers_least_sure_row_is_labelled_next_and_each_answer_is_heard_of(topics: Field) -> None:
+    made = Simulation(topics, about(topics, ABOUT[:5]), [], [5], 1, get_settings(), strategy="uncertain")
+    revealed: list[str] = []
+    learn = made.replay.learn
+    made.replay.learn = lambda some: (revealed.extend(one.text for one in some[len(revealed) :]), learn(some))[1]  # type: ignore[method-assign]
+    read: list[tuple[int, int]] = []
+    made.read(lambda done, of: read.append((done, of)))
+    heard: list[tuple[int, int]] = []
+    list(made.run(lambda done, of: heard.append((done, of))))
+    assert read == [(0, 5), (4, 5), (5, 5)] and heard == [(0, 1), (1, 1)], "all without a label, the one left with four"
+    texts = [row.text for row in made.train]
+    scores = {text: one.score for text, one in zip(texts, made.replay.answers(texts, None), strict=True)}
+    assert sorted(scores[text] for text in revealed[:4]) == sorted(scores.values())[:4]
+
+
+def test_a_wrong_text_is_that_of_another_row_that_is_labelled(topics: Field) -> None:
+    rows = about(topics, ABOUT)
+    made = Simulation(topics, rows, [], [4], 1, get_settings(), noise=0.99)
+    seen: dict[str, tuple[str, ...]] = {}
+    learn = made.replay.learn
+    made.replay.learn = lambda some: (seen.update((one.text, one.texts) for one in some), learn(some))[1]  # type: ignore[method-assign]
+    list(made.run())
+    right = {row.text: row.texts for row in rows}
+    assert len(seen) == 4 and all(texts != right[text] for text, texts in seen.items())
+    assert set(seen.values()) <= {right[text] for text in seen}
+
+
+KINDS = {
+    "extraction": (
+        '<Text name="q" value="$q"/><Text name="text" value="$text"/>'
+        '<Labels name="out" toName="text"><Label value="Answer"/></Labels>',
+        [
+            {"q": "Who built the bridge?", "text": f"{name} built the bridge in 1844.", "right": [name]}
+            for name in ("Rudolf Gatschet", "Ann Weber", "Mary Stone", "Tom Hill")
+        ],
+        "f1",
+    ),
+    "ranking": (
+        '<Header value="Which is the more polite?"/><List name="l" value="$list"/><Ranker name="out" toName="l"/>',
+        [
+            {
+                "list": [
+                    {"id": "a", "title": "Shut", "body": f"Shut up about {what}."},
+                    {"id": "b", "title": "Could", "body": f"Could you please tell me about {what}?"},
+                ],
+                "right": ["b", "a"],
+            }
+            for what in ("it", "the bill", "the boat", "the trip")
+        ],
+        "pair accuracy",
+    ),
+    "comparison": (
+        '<Header value="Which is the more polite?"/><Text name="l" value="$l"/><Text name="r" value="$r"/>'
+        '<Pairwise name="out" toName="l,r"/>',
+        [
+            {"l": f"Could you please tell me about {what}?", "r": f"Shut up about {what}.", "right": "left"}
+            for what in ("it", "the bill", "the boat", "the trip")
+        ],
+        "accuracy",
+    ),
+    "labels of each item": (
+        '<Text name="text" value="$text"/><Choices name="out" toName="text" value="$options"/>',
+        [
+            {"text": text, "options": [{"value": right}, {"value": "weather"}], "right": right}
+            for text, right in (
+                ("The striker scored twice.", "football"),
+                ("The bank raised its rates.", "finance"),
+                ("The soup needs more salt.", "cooking"),
+                ("The senate passed the law.", "politics"),
+            )
+        ],
+        "accuracy",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_a_kind_without_memory_is_asked_once_and_its_curve_is_flat(
+    kind: str, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, told, metric = KINDS[kind]
+    (files / "config.xml").write_text(f"<View>{config}</View>")
+    (files / "train.jsonl").write_text("\n".join(map(json.dumps, told[:2])))
+    (files / "test.jsonl").write_text("\n".join(map(json.dumps, told[2:])))
+    asked: list[object] = []
+    answer = replay_whole.answer
+    monkeypatch.setattr(
+        replay_whole, "answer", lambda bundle, texts, *more: (asked.extend(texts), answer(bundle, texts, *more))[1]
+    )
+    _, warned, code, error = run(
+        "--field", "out", "--budgets", "0,2", "--seeds", "2", "--noise", "0.5", "--json", "out.json"
+    )
+    assert (code, error) == (0, None) and "'out' has no memory of labels" in " ".join(warned.split())
+    points = json.loads((files / "out.json").read_text())["points"]
+    assert [one["metric"] for one in points] == [metric] * 4
+    assert len({one["value"] for one in points}) == 1 and points[0]["value"] > 0.6
+    assert len(asked) == 2
 
 
 def test_a_chart_of_one_point_and_of_names_in_need_of_escape() -> None:

@@ -17,7 +17,8 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")  # a TOML key that needs no quotation mark
 
 
 def explain(schema: Schema, settings: Settings) -> dict[str, Any]:
-    """JSON values: "fields" with what each is and why, "left_to_people" with the reasons, and "notes".
+    """JSON values: "fields" with what each is and why ("precision": the one that is wished of it, None where none is),
+    "left_to_people" with the reasons, and "notes".
 
     A TextArea has a "correction": the one line that would have it otherwise, for labelloop.toml ("toml") and for the
     extra params of the model connection ("extra_params").
@@ -46,13 +47,14 @@ def _field(field: Field, schema: Schema, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _served(field: Field, settings: Settings) -> dict[str, str]:
-    """Engine, model and prompt; or, in "problem", why there are none."""
+def _served(field: Field, settings: Settings) -> dict[str, Any]:
+    """Engine, model, prompt and wished precision; or, in "problem", why there are none."""
     try:
         its = plan(field, settings)
     except LabelLoopError as error:
-        return {"engine": "", "model": "", "prompt": "", "problem": str(error)}
-    return {"engine": its.engine, "model": its.model, "prompt": its.prompt, "problem": ""}
+        return {"engine": "", "model": "", "prompt": "", "precision": None, "problem": str(error)}
+    told = {"engine": its.engine, "model": its.model, "prompt": its.prompt}
+    return {**told, "precision": its.precision, "problem": ""}
 
 
 def _correction(schema: Schema, name: str) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from labelloop.errors import RequestError
 from labelloop.replay_relations import Relations
+from labelloop.replay_whole import Whole
 from labelloop.settings import Settings
 from labelloop.tasks import chances, classification, entities, precision, recollection, span_memory, structured
 from labelloop.tasks.chances import Chances
@@ -17,15 +17,21 @@ from labelloop.tasks.recollection import Example, LabelMemory, Seen
 from labelloop.tasks.relation_memory import RelationMemory
 from labelloop.tasks.roll import Roll
 from labelloop.tasks.span_memory import Marked, SpanMemory
+from labelloop.tasks.text_memory import TextMemory
 from labelloop.words import Answer, FieldPlan, Reading
 
-Memory: TypeAlias = LabelMemory | SpanMemory | RelationMemory
+Memory: TypeAlias = LabelMemory | SpanMemory | RelationMemory | TextMemory
+_READ_AT_ONCE = 32
 
 
 class Replay(Protocol):
-    """The code that serves one field, after what models say is known. ``plan``: how the field is served."""
+    """The code that serves one field, after what models say is known. ``plan``: how the field is served. ``ahead``:
+    whether that is all that models are asked for; else ``learn`` needs no text read before, and ``answers`` with a
+    memory ask them again. ``at_once``: how many texts they should be asked for together."""
 
     plan: FieldPlan
+    ahead: bool
+    at_once: int
 
     def read(self, texts: Sequence[str]) -> None:
         """Asks the models of these texts, none of which is empty."""
@@ -42,21 +48,17 @@ class Replay(Protocol):
 
 
 def replay_of(plan: FieldPlan, settings: Settings) -> Replay:
-    """Raises RequestError: the field's spans are marked, or related, by an engine beside which there is no memory."""
-    if not plan.field.structured:
+    if not plan.field.structured and not plan.field.dynamic:
         return Labels(plan, settings)
     if structured.relates(plan):
         return Relations(plan, settings)
-    if not structured.remembers(plan):
-        raise RequestError(
-            f"'{plan.field.name}' is served by {plan.engine}, beside which there is no memory.",
-            "Serve it by the encoder.",
-        )
-    return Spans(plan, settings)
+    return Spans(plan, settings) if structured.remembers(plan) else Whole(plan, settings)
 
 
 class Labels:
     """Of a field that chooses labels: ``recollection.remember`` and ``chances.decide``."""
+
+    ahead, at_once = True, _READ_AT_ONCE
 
     def __init__(self, plan: FieldPlan, settings: Settings) -> None:
         self.plan, self._settings = plan, settings
@@ -94,6 +96,8 @@ class Labels:
 
 class Spans:
     """Of a field that marks entities: ``span_memory.learn`` and ``entities.answers_of``."""
+
+    ahead, at_once = True, _READ_AT_ONCE
 
     def __init__(self, plan: FieldPlan, settings: Settings) -> None:
         self.plan, self._settings = plan, settings

@@ -13,9 +13,13 @@ from labelloop.tasks.relation_prompt import Ends
 from labelloop.tasks.relations import Judged, pairs_of
 from labelloop.words import Answer, FieldPlan, Reading
 
+_READ_AT_ONCE = 32
+
 
 class Relations:
     """A ``replay.Replay``: ``recollection.related`` and ``structured.related``, on the regions of ``Reading.given``."""
+
+    ahead, at_once = True, _READ_AT_ONCE
 
     def __init__(self, plan: FieldPlan, settings: Settings) -> None:
         self.plan, self._settings = plan, settings

@@ -17,16 +17,16 @@ from labelloop.settings import Settings
 from labelloop.studio.render import render_all
 from labelloop.tasks import plan
 from labelloop.tasks.recollection import Example
-from labelloop.words import Answer, Field, Link, Path, Reading, Span
+from labelloop.words import WRITTEN, Answer, Bundle, Field, Link, Path, Reading, Span, posed
 
 Strategy = Literal["random", "uncertain"]
-_READ_AT_ONCE = 32
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Point:
     """``budget``: labels revealed. ``seed``: of the order in which they are. ``metric``, ``value``: of the test rows.
-    ``seconds``: to learn from the labels and to answer the test rows, once models have read them. ``promoted``,
+    ``seconds``: to learn from the labels and to answer the test rows, beyond what no label changes. ``promoted``,
     ``refused``: versions that training made until then. ``coverage``: where a precision is wished for, how much of what
     could be suggested (labels, or spans) is; ``precision``: how much of that is right. None: off, or there is none.
     """
@@ -44,16 +44,23 @@ class Point:
 
 @dataclass(frozen=True)
 class Row:
-    """``text``: the rendered input; "" where there is none. ``labels``, ``spans``, ``links``: what is right."""
+    """``text``: the rendered input; "" where there is none. ``labels``, ``spans``, ``links``, ``texts``: what is right,
+    of which a field has one kind; any of the texts may be written or quoted, or they are ids from best to worst."""
 
     text: str
     labels: tuple[Path, ...] = ()
     spans: tuple[Span, ...] = ()
     links: tuple[Link, ...] = ()
+    texts: tuple[str, ...] = ()
+
+    @property
+    def right(self) -> tuple[Any, ...]:
+        return self.labels or self.spans or self.links or self.texts
 
     @property
     def example(self) -> Example:
-        return Example(self.text, self.labels, self.spans, links=self.links)
+        """What a person accepts, who writes one text."""
+        return Example(self.text, self.labels, self.spans, self.texts[:1], self.links)
 
     @property
     def told(self) -> set[Hashable]:
@@ -70,40 +77,38 @@ def _parts(labels: Sequence[Path], spans: Sequence[Span]) -> set[Hashable]:
 
 
 def rows_of(tasks: Sequence[Mapping[str, Any]], field: Field, gold: str) -> list[Row]:
-    """The tasks with a gold label. Relations are asked for between the passages that the column names, related or not;
-    a label that the field has not says that there is none.
+    """The tasks with what is right for them. Relations are asked for between the passages that the column names,
+    related or not; a label that the field has not says that there is none.
 
     Raises:
-        RequestError: the field neither chooses among labels of the config nor marks entities or relates, or the column
-            is not right for it.
+        RequestError: the field describes single regions, or the column is not right for it.
     """
-    spans, relates = field.kind == "entities", field.kind == "relations"
-    if field.dynamic or (field.structured and not spans and not relates):
-        raise RequestError(
-            f"'{field.name}' cannot be simulated: what is replayed are controls that choose labels of the config, mark "
-            "entities or relate.",
-            "Name such a control with --field.",
-        )
     known = rivals.read_rows(tasks, field, gold)
+    kept = {"entities": "spans", "relations": "links"}.get(field.kind)
+    kept = kept or ("texts" if field.kind in rights.KINDS else "labels")
+    offered = {label.path[-1] for label in field.labels} or {""}
     found = []
     for task, right in zip(known.tasks, known.right, strict=True):
-        given = {field.name: rights.given_of(right)} if relates else None
+        given = {field.name: rights.given_of(right)} if field.kind == "relations" else None
         text = render_all([field], task["data"], given=given)[0].get(field.name, "")
-        if relates:
-            offered = {label.path[-1] for label in field.labels} or {""}
-            links = tuple(link for link in right if link.label in offered)
-            found.append(Row("" if not text or Reading.model_validate_json(text).empty else text, links=links))
-        elif spans:
-            found.append(Row("" if not text or Reading.model_validate_json(text).empty else text, spans=right))
-        else:
-            found.append(Row(text if text.strip() else "", right))
+        if field.kind == "relations":
+            right = tuple(link for link in right if link.label in offered)
+        found.append(Row("" if _blank(field, text) else text, **{kept: right}))
     return found
 
 
-class Simulation:
-    """One field, its rows, and what its engines say of each text, which is asked once.
+def _blank(field: Field, text: str) -> bool:
+    if not text.strip():
+        return True
+    if field.structured:
+        return Reading.model_validate_json(text).empty
+    return field.dynamic != "" and not posed(text)[0].strip()
 
-    The answers come from the code that serves (``replay``), with models that read nothing twice.
+
+class Simulation:
+    """One field, its rows, and what its engines say of each text, which is asked once where no label changes it.
+
+    The answers come from the code that serves (``replay``). ``learns``: whether labels change them.
 
     Args:
         train: whose labels are revealed. test: on which answers are scored; no text of theirs should be in ``train``.
@@ -125,7 +130,7 @@ class Simulation:
         noise: float = 0.0,
         strategy: Strategy = "random",
     ) -> None:
-        self.field, self.test, self.settings, self.noise, self.strategy = field, test, settings, noise, strategy
+        self.field, self.test, self.settings, self.noise = field, test, settings, noise
         self.train = [row for row in train if row.text]
         self.budgets, self.seeds = sorted(set(budgets)), range(seeds)
         if self.budgets[-1] > len(self.train):
@@ -134,37 +139,55 @@ class Simulation:
                 "Give smaller --budgets, or more rows.",
             )
         self.replay = replay_of(plan(field, settings), settings)
+        self.learns = field.name in Bundle(plans=(self.replay.plan,)).learning
+        self._unsure = strategy == "uncertain" and self.learns
 
-    def read(self, progress: Callable[[int, int], None] = lambda done, of: None) -> None:
-        """Asks the engines of all texts that may be needed. ``progress`` hears how many of how many are done."""
-        needed = self.train
-        if self.strategy == "random":
-            needed = [self.train[row] for seed in self.seeds for row in self.order(seed)[: self.budgets[-1]]]
-        texts = list(dict.fromkeys(row.text for row in [*needed, *self.test] if row.text))
-        for first in range(0, len(texts), _READ_AT_ONCE):
-            self.replay.read(texts[first : first + _READ_AT_ONCE])
-            progress(min(first + _READ_AT_ONCE, len(texts)), len(texts))
+    def read(self, progress: Progress = lambda done, of: None) -> None:
+        """Asks the engines for all that no label changes and that may be needed. ``progress`` hears how many texts of
+        how many are done."""
+        needed = list(self.test) if self.replay.ahead or not self.learns or 0 in self.budgets else []
+        if self._unsure:
+            needed += self.train
+        elif self.replay.ahead:
+            needed += [self.train[row] for seed in self.seeds for row in self.order(seed)[: self.budgets[-1]]]
+        texts = list(dict.fromkeys(row.text for row in needed if row.text))
+        progress(0, len(texts))
+        for first in range(0, len(texts), self.replay.at_once):
+            part = texts[first : first + self.replay.at_once]
+            self.replay.read(part)
+            progress(first + len(part), len(texts))
 
-    def run(self) -> Iterator[Point]:
-        """The points, seed by seed and each from the least budget to the greatest."""
+    def run(self, progress: Progress = lambda done, of: None) -> Iterator[Point]:
+        """The points, seed by seed and each from the least budget to the greatest. ``progress`` hears how many rows of
+        how many are answered with labels that change them."""
         wished = self.replay.plan.precision
         texts = [row.text for row in self.test]
-        right = [row.links or row.spans or row.labels for row in self.test]
+        right = [row.right for row in self.test]
+        done, of = 0, self._to_answer() if self.learns else 0
+        progress(done, of)
+
+        def hear(count: int) -> None:
+            nonlocal done
+            if self.learns and labelled:
+                done += count
+                progress(done, of)
+
         for seed in self.seeds:
+            labelled: list[Row] = []
             revealed: list[Example] = []
             order = self.order(seed)
             spoil = np.random.default_rng([seed, 1])
             for budget in self.budgets:
-                while len(revealed) < budget:
-                    if self.strategy == "uncertain":
-                        order = self._unsure_first(order, self.replay.learn(revealed))
-                    step = max(4, len(revealed) // 4) if self.strategy == "uncertain" else budget
-                    count = min(step, budget - len(revealed))
-                    revealed += [self._label(self.train[row], spoil) for row in order[:count]]
+                for count in self._steps(len(labelled), budget):
+                    if self._unsure:
+                        order = self._unsure_first(order, self.replay.learn(revealed), hear)
+                    new = [self.train[row] for row in order[:count]]
+                    labelled += new
+                    revealed += [self._label(row, labelled, spoil) for row in new]
                     order = order[count:]
                 began = time.perf_counter()
                 memory = self.replay.learn(revealed)
-                answers = self.replay.answers(texts, memory, every=True)
+                answers = self._answers(texts, memory, hear, every=True)
                 seconds = time.perf_counter() - began
                 tally = rivals.tally_of(self.field, right, answers)
                 point = Point(budget, seed, tally.metric, tally.value, round(seconds, 4))
@@ -172,6 +195,36 @@ class Simulation:
                     coverage, precision = self._held_back(answers, memory)
                     point = replace(point, coverage=coverage, precision=precision)
                 yield point
+
+    def _steps(self, known: int, budget: int) -> Iterator[int]:
+        """How many rows more are labelled, before answers choose again which ones come next."""
+        while known < budget:
+            step = max(4, known // 4) if self._unsure else budget
+            count = min(step, budget - known)
+            yield count
+            known += count
+
+    def _to_answer(self) -> int:
+        """Rows that are answered with labels that change the answer, by all seeds together."""
+        known, total = 0, 0
+        for budget in self.budgets:
+            for count in self._steps(known, budget):
+                if self._unsure and known:
+                    total += len(self.train) - known
+                known += count
+            total += len(self.test) if known else 0
+        return total * len(self.seeds)
+
+    def _answers(
+        self, texts: Sequence[str], memory: Memory | None, hear: Callable[[int], None], every: bool = False
+    ) -> list[Answer]:
+        step = max(1, len(texts)) if self.replay.ahead else self.replay.at_once
+        found: list[Answer] = []
+        for first in range(0, len(texts), step):
+            part = texts[first : first + step]
+            found += self.replay.answers(part, memory, every)
+            hear(len(part))
+        return found
 
     def order(self, seed: int) -> list[int]:
         """In which order the rows are labelled, where that does not depend on answers."""
@@ -185,21 +238,27 @@ class Simulation:
         right = sum(len(its & row.told) for its, row in zip(kept, self.test, strict=True))
         return suggested / said if said else None, right / suggested if suggested else None
 
-    def _unsure_first(self, order: Sequence[int], memory: Memory | None) -> list[int]:
-        scores = [one.score for one in self.replay.answers([self.train[row].text for row in order], memory)]
+    def _unsure_first(self, order: Sequence[int], memory: Memory | None, hear: Callable[[int], None]) -> list[int]:
+        scores = [one.score for one in self._answers([self.train[row].text for row in order], memory, hear)]
         return [row for _, _, row in sorted(zip(scores, range(len(order)), order, strict=True))]
 
-    def _label(self, row: Row, spoil: np.random.Generator) -> Example:
-        """What a person says, who errs now and then: another label, where several are chosen one more or less, and of
-        spans and relations one in so many is not marked."""
-        if self.field.structured:
+    def _label(self, row: Row, labelled: Sequence[Row], spoil: np.random.Generator) -> Example:
+        """What a person says, who errs now and then: another label, where several are chosen one more or less, the text
+        of another of the rows that are ``labelled``, and of spans and relations one in so many is not marked."""
+        if not self.learns:
+            return row.example
+        if self.field.kind in ("entities", "relations"):
             return Example(
                 row.text,
                 spans=tuple(span for span in row.spans if spoil.random() >= self.noise),
                 links=tuple(link for link in row.links if spoil.random() >= self.noise),
             )
+        errs = spoil.random() < self.noise
+        if self.field.kind in WRITTEN:
+            texts = [one.texts[:1] for one in labelled if one.texts[:1] != row.texts[:1]]
+            return row.example._replace(texts=texts[int(spoil.integers(len(texts)))]) if errs and texts else row.example
         paths = [label.path for label in self.field.labels]
-        errs, other = spoil.random() < self.noise, paths[int(spoil.integers(len(paths)))]
+        other = paths[int(spoil.integers(len(paths)))]
         if not errs:
             return Example(row.text, row.labels)
         if self.field.multiple:

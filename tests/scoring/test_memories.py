@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from pathlib import Path
 
 import pytest
 
 from labelloop import tasks
 from labelloop.errors import StoreDownError
+from labelloop.importing import import_file
 from labelloop.learning import intake
 from labelloop.learning.store import Connection, Store
 from labelloop.scoring import cache
@@ -70,6 +73,30 @@ def test_a_label_is_known_from_its_epoch_on_and_forgotten_when_it_is_deleted(
         labelling.delete(number)
     none = tell(store, connection, labelling)
     assert memories.of(store, served, served.digest, none) == {}
+
+
+@pytest.mark.parametrize("imported", ["before", "after"])
+def test_a_label_of_the_project_counts_before_one_from_a_file_that_counts_again_when_it_is_gone(
+    imported: str, settings: Settings, store: Store, connection: Connection, served: Bundle, tmp_path: Path
+) -> None:
+    connection = store.update_connection(connection.id, label_config=CONFIG)
+    labelling, memories, file = Labelling(), Memories(settings), tmp_path / "file.json"
+    file.write_text(json.dumps([{"text": ROOM, "place": "a file", "gold": "Bim"}]))
+
+    def bring() -> None:
+        import_file(store, connection, file, settings, field_name="topic", key="gold")
+
+    if imported == "before":
+        bring()
+        assert said(memories, store, served, tell(store, connection, labelling), ROOM, settings) == "Bim"
+    annotation = labelling.annotate(labelling.add_task(ROOM), "Zog")
+    assert said(memories, store, served, tell(store, connection, labelling), ROOM, settings) == "Zog"
+    if imported == "after":
+        bring()
+        assert said(memories, store, served, tell(store, connection, labelling), ROOM, settings) == "Zog"
+    assert said(Memories(settings), store, served, tell(store, connection, labelling), ROOM, settings) == "Zog"
+    labelling.delete(annotation)
+    assert said(memories, store, served, tell(store, connection, labelling), ROOM, settings) == "Bim"
 
 
 def test_connections_with_the_same_bundle_remember_apart(

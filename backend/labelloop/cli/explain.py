@@ -41,6 +41,8 @@ def explain_config(
     for one in told["fields"]:
         options = "; ".join(f"{name}: {value}" for name, value in one["options"].items())
         words = f"[bold]{escape(one['name'])}[/]: {escape(one['why'])}" + (f" ({escape(options)})" if options else "")
+        if one["precision"] is not None:
+            words += f"; suggested only where a precision of {one['precision']:g} is kept"
         if one["problem"]:
             words += f". [red]Nothing serves it[/]: {escape(one['problem'])}"
         _say(f"{words}. If that is wrong" if "correction" in one else words, one.get("correction"))

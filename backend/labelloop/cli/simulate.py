@@ -48,7 +48,11 @@ def simulate(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the points here as JSON.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Write the curve here as an HTML file.")] = None,
 ) -> None:
-    """Replay labelled rows as if people labelled them now: how good suggestions are after so many labels."""
+    """Replay labelled rows as if people labelled them now: how good suggestions are after so many labels.
+
+    Works for every kind of control that `labelloop evaluate` scores, by the same figures; relations are still to come.
+    Where no label changes an answer without training, the curve is flat.
+    """
     from labelloop import offline
     from labelloop.simulation import Simulation, rows_of
 
@@ -70,15 +74,16 @@ def simulate(
     made = Simulation(one, apart, its_test, after, seeds, settings, noise, strategy)
     if refresh:
         warn(["Only memory is simulated yet: nothing is trained, and no version is promoted or refused."])
+    if not made.learns:
+        warn([f"'{one.name}' has no memory of labels: each budget is answered alike, and the curve is flat."])
     points: list[Point] = []
     try:
         with bar() as progress:
             reading = progress.add_task("reading", total=None)
             made.read(lambda done, of: progress.update(reading, completed=done, total=of))
-            labelling = progress.add_task("labelling", total=seeds * len(after))
-            for point in made.run():
+            labelling = progress.add_task("labelling", total=None, visible=made.learns)
+            for point in made.run(lambda done, of: progress.update(labelling, completed=done, total=of)):
                 points.append(point)
-                progress.advance(labelling)
     finally:  # also what was measured until Ctrl-C
         if points:
             out.print(_table(f"{one.name} against {gold}, {len(its_test)} rows of {test}", points))

@@ -35,8 +35,8 @@ class Examples:
 @dataclass
 class Counts:
     """How many labels there are: annotations by how they came to be (``ground_truth`` counts some of them a second
-    time), by field name the items with an answer, and the share of equal answers among all pairs of people who
-    answered the same item; no entry where no two did."""
+    time), by field name the items with an answer (one from a file not beside a task that says the same), and the share
+    of equal answers among all pairs of people who answered the same item; no entry where no two did."""
 
     how: dict[How, int] = field(default_factory=dict)
     ground_truth: int = 0
@@ -78,6 +78,7 @@ class _Opinion:
 class _Item:
     id: int
     data: dict[str, Any]
+    data_hash: str
     epoch: int
     rows: tuple[_Row, ...]
 
@@ -139,9 +140,15 @@ def count(session: Session, connection_id: int, fields: Sequence[Field]) -> Coun
     counts = count_annotations(session, connection_id)
     alike: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     counts.examples = {field.name: 0 for field in fields}
-    for item in _items(session, connection_id, 0):
+    from_files: dict[str, set[str]] = {field.name: set() for field in fields}
+    for item in _items(session, connection_id, 0):  # those from files first
         for name, opinions in _opinions(item, fields).items():
-            counts.examples[name] += bool(opinions)
+            if opinions and item.data_hash in from_files[name]:
+                from_files[name].remove(item.data_hash)  # the task counts in its place
+            else:
+                counts.examples[name] += bool(opinions)
+            if opinions and item.id < 0:
+                from_files[name].add(item.data_hash)
             equal, pairs = agreeing(opinions)
             alike[name][0] += equal
             alike[name][1] += pairs
@@ -173,7 +180,7 @@ def _items(session: Session, connection_id: int, after_epoch: int) -> Iterator[_
     """Items with their labels, by id: all that have some, or those whose labels or data changed after an epoch."""
     mine = AnnotationRow.connection_id == connection_id
     labels = select(*_READ).where(mine, AnnotationRow.item_id.is_not(None))  # rows without an ORM object: twice as fast
-    items = select(ItemRow.item_id, ItemRow.data, ItemRow.epoch).where(
+    items = select(ItemRow.item_id, ItemRow.data, ItemRow.data_hash, ItemRow.epoch).where(
         ItemRow.connection_id == connection_id, ~ItemRow.deleted
     )
     if after_epoch > 0:
@@ -191,7 +198,7 @@ def _items(session: Session, connection_id: int, after_epoch: int) -> Iterator[_
         item, its = known.get(item_id), rows.get(item_id, [])
         epoch = max([one.epoch for one in its] + [item.epoch if item else 0])
         alive = tuple(one for one in its if not one.deleted and not one.was_cancelled) if item else ()
-        yield _Item(item_id, item.data if item else {}, epoch, alive)
+        yield _Item(item_id, item.data if item else {}, item.data_hash if item else "", epoch, alive)
 
 
 def _opinions(item: _Item, fields: Sequence[Field]) -> dict[str, list[_Opinion]]:

@@ -42,6 +42,14 @@ def parse(values: Sequence[bytes | None]) -> list[Answer | None]:
     return [None if value is None else Answer.model_validate_json(value) for value in values]
 
 
-def put(pipeline: Pipeline, name: str, value: bytes | str, ttl_s: int) -> None:
-    """Adds one write to ``pipeline``; ``value`` is the Answer's JSON."""
-    pipeline.set(name, value, ex=ttl_s)
+def keep(pipeline: Pipeline, names: Sequence[str], answers: Sequence[Answer], ttl_s: int) -> None:
+    """Adds the writes of an item's answers, which lie under ``names``, to ``pipeline``; none where it could not be
+    scored just now."""
+    if not failed(answers):
+        for name, one in zip(names, answers, strict=True):
+            pipeline.set(name, one.model_dump_json(), ex=ttl_s)
+
+
+def failed(answers: Sequence[Answer]) -> bool:
+    """Whether the item could not be scored just now, which may be otherwise when it is asked again."""
+    return any(one.provenance.get("failed") for one in answers)

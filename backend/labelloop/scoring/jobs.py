@@ -111,14 +111,15 @@ def score_in_batches(
     pace = _pace(place)
     least = tasks.at_once(bundle, place.settings)
     costs = [cost(item) for item in texts]
-    start = 0
+    start = end = 0
     while start < len(texts) and not place.stopping.is_set():
         if start:
             serve_urgent(place, lane)
-        fields = tuple(texts[start])
-        end = next((place for place in range(start, len(texts)) if tuple(texts[place]) != fields), len(texts))
-        asked = f"{digest} {' '.join(fields)}"
-        pace.expect(asked, tasks.readings(_part(bundle, fields)))
+        if start == end:  # those of other fields come next
+            fields = tuple(texts[start])
+            end = next((place for place in range(start, len(texts)) if tuple(texts[place]) != fields), len(texts))
+            asked = f"{digest} {' '.join(fields)}"
+            pace.expect(asked, tasks.readings(_part(bundle, fields)))
         count = min(max(pace.take(asked, costs[start:end]), least), end - start)
         began = time.perf_counter()
         answers = answer(bundle, texts[start : start + count], place, memories)
@@ -182,11 +183,6 @@ def _refusals(texts: Mapping[str, str], reason: str) -> list[Answer]:
     return [Answer(field=name, labels=(), score=0.0, reason=reason, provenance={"failed": True}) for name in texts]
 
 
-def failed(answers: Sequence[Answer]) -> bool:
-    """Whether the item could not be scored just now; such answers are not kept."""
-    return any(one.provenance.get("failed") for one in answers)
-
-
 def _refuse(place: Workplace, digest: str, stream: str, items: list[Item], reason: str) -> None:
     if items:
         _write(place, None, digest, stream, items, [_refusals(item.texts, reason) for item in items])
@@ -210,10 +206,9 @@ def _write(
     for item, found in zip(items, answers, strict=True):
         values = [one.model_dump_json() for one in found]
         replies.setdefault(item.reply, []).append(f"[{item.index},[{','.join(values)}]]")
-        if bundle is not None and not failed(found):
+        if bundle is not None:
             texts = {one.field: item.texts[one.field] for one in found}
-            for name, value in zip(cache.keys(bundle, digest, item.epoch, texts), values, strict=True):
-                cache.put(pipeline, name, value, place.settings.cache_ttl_s)
+            cache.keep(pipeline, cache.keys(bundle, digest, item.epoch, texts), found, place.settings.cache_ttl_s)
     for reply, messages in replies.items():
         key = wire.REPLY.format(id=reply)
         pipeline.rpush(key, f"[{','.join(messages)}]")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from labelloop.scoring import cache
-from labelloop.scoring.jobs import failed, score_in_batches
+from labelloop.scoring.jobs import score_in_batches
 from labelloop.scoring.pace import order
 from labelloop.scoring.wire import Epoch
 from labelloop.scoring.workplace import Workplace
@@ -36,10 +36,8 @@ def answers(
         pipeline = place.redis.pipeline(transaction=False)
         for its, some in zip(todo[start:], found, strict=False):
             keys = cache.keys(bundle, digest, epoch, {one.field: its[one.field] for one in some})
-            for name, one in zip(keys, some, strict=True):
-                known[name] = one
-                if not failed(some):
-                    cache.put(pipeline, name, one.model_dump_json(), place.settings.cache_ttl_s)
+            known.update(zip(keys, some, strict=True))
+            cache.keep(pipeline, keys, some, place.settings.cache_ttl_s)
         pipeline.execute()
 
     if score_in_batches(place, bundle, digest, todo, lane, write, epoch) < len(todo):

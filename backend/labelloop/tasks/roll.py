@@ -24,7 +24,8 @@ class Example(NamedTuple):
 
 
 class Roll:
-    """What was accepted for a field, item by item; of items with the same text the latest counts.
+    """What was accepted for a field, item by item; of items with the same text the latest counts, but an item of the
+    project before one that came from a file (its number is negative).
 
     Of a field that chooses labels, labels that it has not (any more) are left out, and where one label is chosen the
     example with them. To take in or drop an item, to look up a text and to choose the ``latest`` costs next to nothing,
@@ -109,6 +110,8 @@ class Roll:
 
     def _tell(self, item: int, one: Example) -> None:
         if (known := self._texts.get(one.text)) is not None:
+            if item < 0 <= known[1]:
+                return
             self._forget(one.text, self._items[known[1]])
         self._count += 1
         self._texts[one.text] = (self._count, item)
