@@ -346,7 +346,8 @@ def test_a_writers_least_sure_row_is_labelled_next_and_each_answer_is_heard_of(t
     made.read(lambda done, of: read.append((done, of)))
     heard: list[tuple[int, int]] = []
     list(made.run(lambda done, of: heard.append((done, of))))
-    assert read == [(0, 5), (4, 5), (5, 5)] and heard == [(0, 1), (1, 1)], "all without a label, the one left with four"
+    assert read == [(done, 5) for done in range(6)], "one by one, without a label"
+    assert heard == [(0, 1), (1, 1)], "the one that is left, with four"
     texts = [row.text for row in made.train]
     scores = {text: one.score for text, one in zip(texts, made.replay.answers(texts, None), strict=True)}
     assert sorted(scores[text] for text in revealed[:4]) == sorted(scores.values())[:4]

@@ -11,8 +11,8 @@ from labelloop.tasks.recollection import Example
 from labelloop.tasks.text_memory import TextMemory
 from labelloop.words import Answer, Bundle, FieldPlan
 
-_ASKED = 4
-_WRITES = frozenset({"causal", "remote"})
+_WRITES = frozenset({"causal", "remote"})  # seconds for each text, together no faster, so progress is told one by one
+_READ_AT_ONCE = 32
 
 
 class Whole:
@@ -23,8 +23,7 @@ class Whole:
 
     def __init__(self, plan: FieldPlan, settings: Settings) -> None:
         self.plan, self._settings = plan, settings
-        few = max(_ASKED, at_once(Bundle(plans=(plan,)), settings))  # a writer takes seconds for each
-        self.at_once = few if plan.engine in _WRITES else 32
+        self.at_once = at_once(Bundle(plans=(plan,)), settings) if plan.engine in _WRITES else _READ_AT_ONCE
         self._kept: dict[float | None, dict[str, Answer]] = {}  # by the precision that is wished
 
     def read(self, texts: Sequence[str]) -> None:
