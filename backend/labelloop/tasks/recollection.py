@@ -14,8 +14,10 @@ from labelloop.engines import Vectors
 from labelloop.engines.identity import identify
 from labelloop.engines.recent import Recent
 from labelloop.settings import Settings
-from labelloop.tasks import chances, entities, memory, precision, span_memory, structured, text_memory
+from labelloop.tasks import chances, entities, memory, precision, showing, span_memory, structured, text_memory
 from labelloop.tasks.calibration import Array
+from labelloop.tasks.chances import Chances
+from labelloop.tasks.shown import Shown
 from labelloop.words import Field, FieldPlan, Path, Reading, Span
 
 MOST_EXAMPLES = memory.MOST_EXAMPLES
@@ -44,6 +46,7 @@ class LabelMemory:
     head: memory.Head
     same: dict[str, tuple[int, ...]] = field(repr=False)
     needs: precision.Needs = field(default_factory=dict, repr=False)
+    shown: Shown | None = None
 
     @property
     def examples(self) -> int:
@@ -55,14 +58,7 @@ class LabelMemory:
         return memory.recall(self.head, vectors, zero_shot, self.several, same)
 
 
-class Seen(NamedTuple):
-    """What models say of examples, whatever their labels. ``vectors``: (n, d). ``zero_shot``: (n, n_labels)."""
-
-    vectors: Vectors
-    zero_shot: Array
-
-
-_seen: Recent[tuple[str, str], tuple[Vectors, Array]] = Recent(4 * MOST_EXAMPLES)
+_seen: Recent[tuple[str, str], list[Chances]] = Recent(4 * MOST_EXAMPLES)
 _shares: Recent[str, tuple[float, ...]] = Recent(64)
 _needs: Recent[str, dict[Path, float]] = Recent(64)
 
@@ -101,8 +97,8 @@ def learn(
         return None
     encoder = encoder_of(plan, settings)
     used = usable[-MOST_EXAMPLES:]
-    seen = _read(plan, [one.text for one in used], encoder, settings)
-    return remember(plan, usable, seen, epoch, encoder)
+    each = _read(plan, [one.text for one in used], encoder, settings)
+    return remember(plan, usable, each, epoch, encoder, settings)
 
 
 def marked(plan: FieldPlan, examples: Sequence[Example], settings: Settings) -> list[span_memory.Marked]:
@@ -142,27 +138,37 @@ def with_spans(passages: Sequence[span_memory.Marked], spans: Sequence[Span]) ->
 
 
 def remember(
-    plan: FieldPlan, usable: Sequence[Example], seen: Seen, epoch: int, encoder: tuple[str, str]
+    plan: FieldPlan,
+    usable: Sequence[Example],
+    each: Sequence[Chances],
+    epoch: int,
+    encoder: tuple[str, str],
+    settings: Settings,
 ) -> LabelMemory:
     """As ``learn``, of examples that ``usable_of`` gave, the last of which have been read. The same examples make the
     same memory in every process.
 
     Args:
-        seen: of the last ``MOST_EXAMPLES`` of them.
+        each: what each of the plan's engines says of the last ``MOST_EXAMPLES`` of them, with vectors.
     """
     several = plan.field.multiple
     n = memory.settled(len(usable))
     first = max(0, len(usable) - MOST_EXAMPLES)  # of those that have been read
     right = rights(plan.field, usable[first:])
+    vectors = each[0].vectors
+    assert vectors is not None
+    read = showing.Read([one.text for one in usable[first:]], right, each, first)
+    shown = showing.judge(plan, read, encoder, settings)
+    zero_shot = chances.together(plan, showing.offsets(plan, read, shown, settings))[0].labels
     known = [{"field": plan.model_dump(mode="json")}, *([one.text, *map(list, one.labels)] for one in usable[first:n])]
     mark = hashlib.sha256(json.dumps(known).encode()).hexdigest()
 
-    part = (seen.vectors[: n - first], right[: n - first], seen.zero_shot[: n - first], several)
+    part = (vectors[: n - first], right[: n - first], zero_shot[: n - first], several)
     shares = _shares.get([mark], lambda _: [memory.weigh(*part)])[0]
-    head = memory.fit(seen.vectors, right, seen.zero_shot, several, shares)
+    head = memory.fit(vectors, right, zero_shot, several, shares)
     column = columns(plan.field)
     same = {one.text: tuple(column[path] for path in one.labels) for one in usable}
-    made = LabelMemory(epoch, encoder, several, head, same)
+    made = LabelMemory(epoch, encoder, several, head, same, shown=shown)
     if (wished := plan.precision) is None:
         return made
     needs = _needs.get([mark], lambda _: [precision.needs(plan.field, precision.held_out(*part, shares), wished)])[0]
@@ -205,18 +211,17 @@ def encoder_of(plan: FieldPlan, settings: Settings) -> tuple[str, str]:
     return settings.encoder, identify(settings.encoder, settings.encoder_revision)
 
 
-def _read(plan: FieldPlan, texts: Sequence[str], encoder: tuple[str, str], settings: Settings) -> Seen:
+def _read(plan: FieldPlan, texts: Sequence[str], encoder: tuple[str, str], settings: Settings) -> list[Chances]:
+    """What each of the plan's engines says of the texts, with vectors."""
     mark = hashlib.sha256(repr((plan.model_dump_json(), encoder)).encode()).hexdigest()
 
-    def read(new: list[tuple[str, str]]) -> list[tuple[Vectors, Array]]:
-        rows: list[tuple[Vectors, Array]] = []
+    def read(new: list[tuple[str, str]]) -> list[list[Chances]]:
+        rows: list[list[Chances]] = []
         for first in range(0, len(new), _READ_AT_ONCE):
             part = [text for _, text in new[first : first + _READ_AT_ONCE]]
             each = chances.opinions(plan, part, encoder, settings)
-            vectors = each[0].vectors
-            assert vectors is not None
-            rows.extend(zip(vectors, chances.together(plan, each)[0].labels, strict=True))
+            rows += [[one.row(place) for one in each] for place in range(len(part))]
         return rows
 
     rows = _seen.get([(mark, text) for text in texts], read)
-    return Seen(np.stack([vector for vector, _ in rows]), np.stack([row for _, row in rows]))
+    return [Chances.stacked([row[number] for row in rows]) for number in range(len(plan.alone))]
