@@ -150,11 +150,11 @@ def behind(plan: FieldPlan, turns: Turns, texts: Sequence[str], settings: Settin
 
 
 def demonstrations(
-    plan: FieldPlan, texts: Sequence[str], columns: Sequence[int], vectors: Vectors, settings: Settings
+    plan: FieldPlan, texts: Sequence[str], columns: Sequence[int], vectors: Vectors, most: int, settings: Settings
 ) -> list[int]:
     """Places of the examples that the plan's first engine is shown; as ``shown.choose``. Raises as ``of_texts``."""
     engine = load(plan.engine, plan.model, plan.revision, settings)
-    return rank.demonstrations(engine, plan, _prompt(plan, settings), texts, columns, vectors)
+    return rank.demonstrations(engine, plan, _prompt(plan, settings), texts, columns, vectors, most)
 
 
 def warm(plans: Sequence[FieldPlan], settings: Settings) -> None:

@@ -60,9 +60,15 @@ def warm(engine: Ranker, plans: Sequence[FieldPlan], prompts: Sequence[Prompt]) 
 
 
 def demonstrations(
-    engine: Any, plan: FieldPlan, prompt: Prompt, texts: Sequence[str], columns: Sequence[int], vectors: Vectors
+    engine: Any,
+    plan: FieldPlan,
+    prompt: Prompt,
+    texts: Sequence[str],
+    columns: Sequence[int],
+    vectors: Vectors,
+    most: int,
 ) -> list[int]:
-    """Places of the examples that the plan's engine is shown; as ``shown.choose``."""
+    """Places of the examples that the plan's engine is shown; as ``shown.choose``. ``most``: the prompt's at most."""
     turns = tuple(zip(texts, columns, strict=True))
     told = _verbalize(plan, prompt)
     if plan.engine == "causal":
@@ -70,7 +76,7 @@ def demonstrations(
         room, sizes = engine.spare(told.texts) - own, [tokens - own for tokens in each]
     else:
         room, sizes = engine.spare(told.texts), engine.shown_sizes(told.texts, turns)
-    return shown.choose(sizes, columns, vectors, prompt.shown, room)
+    return shown.choose(sizes, columns, vectors, min(most, prompt.shown), room)
 
 
 def _read(engine: Ranker, texts: Sequence[str], labels: Sequence[Sequence[str]], before: Mapping[str, Any]) -> Array:
@@ -110,11 +116,13 @@ def _priors_of(
         for prompt in {prompt.digest: prompt for prompt in prompts}.values():
             its = [key for key in new if key[3] == prompt.digest]
             labels = [label for key in its for label in key[4].texts]
-            similarities = _read(engine, (*prompt.plain, *prompt.everyday), labels, before)
-            column, n_plain = 0, len(prompt.plain)
+            place = {text: row for row, text in enumerate(dict.fromkeys((*prompt.plain, *prompt.everyday)))}
+            similarities = _read(engine, list(place), labels, before)
+            plain, everyday = ([place[text] for text in some] for some in (prompt.plain, prompt.everyday))
+            column = 0
             for key in its:
                 columns = similarities[:, column : (column := column + len(key[4].texts))]
-                found[key] = calibration.estimate_prior(columns[:n_plain], columns[n_plain:], key[4].residual)
+                found[key] = calibration.estimate_prior(columns[plain], columns[everyday], key[4].residual)
         return [found[key] for key in new]
 
     return _priors.get(keys, estimate)

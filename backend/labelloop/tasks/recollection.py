@@ -160,7 +160,8 @@ def remember(
     read = showing.Read([one.text for one in usable[first:]], right, each, first)
     shown = showing.judge(plan, read, encoder, settings)
     zero_shot = chances.together(plan, showing.offsets(plan, read, shown, settings))[0].labels
-    known = [{"field": plan.model_dump(mode="json")}, *([one.text, *map(list, one.labels)] for one in usable[first:n])]
+    how = {"field": plan.model_dump(mode="json"), "shown": shown and [shown.weight, shown.turns]}
+    known = [how, *([one.text, *map(list, one.labels)] for one in usable[first:n])]
     mark = hashlib.sha256(json.dumps(known).encode()).hexdigest()
 
     part = (vectors[: n - first], right[: n - first], zero_shot[: n - first], several)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
+
 from labelloop.engines import Vectors
 from labelloop.engines.recent import Recent
 from labelloop.errors import ItemError
@@ -26,8 +28,11 @@ MOST_READ = 128
 """The latest that are read behind demonstrations for the head that stands beside them: each takes a causal model some
 0.2 s on a CPU, and is a request to a remote one."""
 _LEAST_JUDGING = 8
+_PART = 4
+"""One of so many examples is shown, where they are few; the others judge."""
 _WEIGHTS = {"causal": (0.25, 0.5, 0.75, 1.0), "remote": (1.0,)}
-"""By engines that read a prompt. A remote model is asked once of each text, not with and without them: its requests cost money."""
+"""Of demonstrations, by engines that read a prompt. A remote model is asked once of each text, not with and without
+them: its requests cost money."""
 _DOUBT = 1.0
 """Nats of ``memory.evidence`` by which demonstrations must be better than none."""
 _STEP = 512
@@ -61,12 +66,14 @@ def upto(n: int) -> int:
 
 
 def judge(plan: FieldPlan, read: Read, encoder: tuple[str, str], settings: Settings) -> Shown | None:
-    """The demonstrations that help, with the weight at which they help most. None where they do not, of fewer than
+    """The demonstrations that help, with their weight. None where they do not, of fewer than
     ``FEWEST`` examples, of fields with several labels, and of engines that read no prompt.
 
     A small model is often worse behind demonstrations. So the latest examples that are not shown are read with and
     without them, and what counts is how well memory's head, beside either, foretells such examples
     (``memory.evidence``): what the head learns by itself is no merit of theirs. It is the same in every process.
+
+    The weight is the mean of those that were tried, by their evidence: a few examples cannot tell which is the best.
 
     Args:
         encoder: model and revision of the vectors.
@@ -133,7 +140,7 @@ def _find(
 ) -> Shown | None:
     one, vectors = plan.alone[number], _vectors(read)
     texts, its = [read.texts[row] for row in pool], [columns[row] for row in pool]
-    chosen = chances.demonstrations(one, texts, its, vectors[pool], settings)
+    chosen = chances.demonstrations(one, texts, its, vectors[pool], len(pool) // _PART, settings)
     turns: Turns = tuple((texts[place], its[place]) for place in chosen)
     rows = [row for place, row in enumerate(pool) if place not in chosen][-MOST_JUDGING:]
     if not turns or len(rows) < _LEAST_JUDGING:
@@ -143,12 +150,13 @@ def _find(
         labels = chances.together(plan, said)[0].labels[rows]
         return memory.evidence(vectors[rows], read.right[rows], labels, plan.field.multiple)
 
-    best, most = None, evidence(read.each) + _DOUBT
-    for weight in _WEIGHTS[one.engine]:
-        shown = Shown(number, weight, turns)
-        if (its_evidence := evidence(_mixed(plan, read, rows, shown, settings))) > most:
-            best, most = shown, its_evidence
-    return best
+    weights = np.array(_WEIGHTS[one.engine])
+    every = [Shown(number, weight, turns) for weight in weights.tolist()]
+    found = np.array([evidence(_mixed(plan, read, rows, shown, settings)) for shown in every])
+    if found.max() <= evidence(read.each) + _DOUBT:
+        return None
+    likely = np.exp(found - found.max())
+    return every[int(np.abs(weights - weights @ likely / likely.sum()).argmin())]
 
 
 def _mixed(plan: FieldPlan, read: Read, rows: Sequence[int], shown: Shown, settings: Settings) -> list[Chances]:
