@@ -13,9 +13,8 @@ from labelloop.engines import load
 from labelloop.engines.recent import Recent
 from labelloop.replay import Labels
 from labelloop.settings import FieldSetting, Settings
-from labelloop.tasks import chances, memory, showing
+from labelloop.tasks import chances, showing
 from labelloop.tasks.recollection import Example, LabelMemory, learn
-from labelloop.tasks.shown import choose
 from labelloop.words import Answer, Bundle, Field, FieldPlan, Second
 from support.model_server import ModelServer, Payload, Reply, letters, options_of, refuse
 
@@ -214,33 +213,6 @@ def test_beside_another_engine_the_mix_of_both_is_answered(make_field: MakeField
     assert [one.labels[0][0] for one in found] == list(NEW.values())
 
 
-def turned(*columns: int, dims: int = 8) -> engines.Vectors:
-    return np.eye(dims, dtype=np.float32)[list(columns)]
-
-
-def test_every_label_has_its_turn_before_one_has_its_second() -> None:
-    vectors = turned(0, 0, 1, 2, 3, 4)
-    columns = [5, 5, 5, 5, 1, 1]
-    assert choose([1] * 6, columns, vectors, most=4, room=100) == [0, 4, 2, 5]
-    assert choose([1] * 6, columns, vectors, most=2, room=100) == [0, 4]
-    assert choose([1] * 4, columns[:4], vectors[:4], most=4, room=100) == []  # one label alone tells nothing
-
-
-def test_demonstrations_keep_to_their_tokens() -> None:
-    vectors = turned(0, 1, 2, 3)
-    assert choose([40, 30, 20, 10], [0, 0, 1, 1], vectors, most=9, room=90) == [1, 2, 3]
-    assert choose([40, 30, 20, 10], [0, 0, 1, 1], vectors, most=9, room=-5) == []
-    assert choose([250, 10, 250, 10], [0, 0, 1, 1], vectors, most=9, room=9000) == [1, 3]
-    assert choose([10] * 4, [0, 0, 1, 1], vectors, most=0, room=900) == []
-
-
-def test_evidence_is_more_for_chances_that_are_right() -> None:
-    right = np.eye(2, dtype=bool)[[0, 1] * 10]
-    vectors = turned(*[place % 8 for place in range(20)])
-    good, none = (np.where(right, sure, 1 - sure).astype(float) for sure in (0.9, 0.5))
-    assert memory.evidence(vectors, right, good, several=False) > memory.evidence(vectors, right, none, several=False)
-
-
 def test_the_starter_reads_texts_behind_accepted_ones(make_field: MakeField, cpu: Settings) -> None:
     its = {"label": FieldSetting(engine="causal", model="starter")}
     plan = tasks.plan(make_field(["sports", "cooking"]), cpu.model_copy(update={"fields": its}))
@@ -252,7 +224,7 @@ def test_the_starter_reads_texts_behind_accepted_ones(make_field: MakeField, cpu
     assert alone == pytest.approx(behind.labels, abs=1e-3)
     engine = load("causal", plan.model, plan.revision, cpu)
     sizes = engine.token_counts(["word " * 300, "few words"])
-    vectors = turned(0, 1, 2, 3)
+    vectors = np.eye(4, dtype=np.float32)
     long = ["word " * 600, "few words", "word " * 600, "other words"]
     assert sizes[0] > 200 and chances.demonstrations(plan, long, [0, 0, 1, 1], vectors, 9, cpu) == [1, 3]
 
