@@ -66,8 +66,8 @@ def upto(n: int) -> int:
 
 
 def judge(plan: FieldPlan, read: Read, encoder: tuple[str, str], settings: Settings) -> Shown | None:
-    """The demonstrations that help, with their weight. None where they do not, of fewer than
-    ``FEWEST`` examples, of fields with several labels, and of engines that read no prompt.
+    """The demonstrations that help, with their weight. None where they do not, of fewer than ``FEWEST`` examples, of
+    fields with several labels, and of engines that read no prompt.
 
     A small model is often worse behind demonstrations. So the latest examples that are not shown are read with and
     without them, and what counts is how well memory's head, beside either, foretells such examples
