@@ -95,9 +95,11 @@ class PromptFile(Strict):
 
 
 class Prompt(PromptFile):
-    """A prompt file of the classification task. ``lead``: what a causal model reads before every text."""
+    """A prompt file of the classification task. ``lead``: what a causal model reads before every text. ``shown``: how
+    many accepted examples stand before a text at most, where a causal or a remote model reads it; 0 shows none."""
 
     lead: str = ""
+    shown: int = Field(16, ge=0)
     templates: Templates
     described: Templates
     asked: Templates

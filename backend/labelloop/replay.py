@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -11,9 +10,18 @@ import numpy as np
 from labelloop.replay_relations import Relations
 from labelloop.replay_whole import Whole
 from labelloop.settings import Settings
-from labelloop.tasks import chances, classification, entities, precision, recollection, span_memory, structured
+from labelloop.tasks import (
+    chances,
+    classification,
+    entities,
+    precision,
+    recollection,
+    showing,
+    span_memory,
+    structured,
+)
 from labelloop.tasks.chances import Chances
-from labelloop.tasks.recollection import Example, LabelMemory, Seen
+from labelloop.tasks.recollection import Example, LabelMemory
 from labelloop.tasks.relation_memory import RelationMemory
 from labelloop.tasks.roll import Roll
 from labelloop.tasks.span_memory import Marked, SpanMemory
@@ -68,16 +76,19 @@ class Labels:
     def read(self, texts: Sequence[str]) -> None:
         each = chances.opinions(self.plan, texts, self._encoder, self._settings)
         for place, text in enumerate(texts):
-            self._said[text] = [_row(one, place) for one in each]
+            self._said[text] = [one.row(place) for one in each]
 
     def learn(self, revealed: Sequence[Example]) -> LabelMemory | None:
         roll = Roll.of(self.plan.field, revealed)
-        return recollection.remember(self.plan, roll, self._seen, len(revealed), self._encoder)
+        return recollection.remember(self.plan, roll, self._together, len(revealed), self._encoder, self._settings)
 
     def answers(self, texts: Sequence[str], memory: LabelMemory | None, every: bool = False) -> list[Answer]:
         known = list(dict.fromkeys(text for text in texts if text))
         plan = self.plan.model_copy(update={"precision": None}) if every else self.plan
-        decided = chances.decide(plan, known, self._together(known), memory) if known else []
+        each = self._together(known) if known else []
+        if memory is not None and memory.shown and known:
+            each = showing.behind(self.plan, known, each, memory.shown, self._settings)
+        decided = chances.decide(plan, known, each, memory) if known else []
         found = dict(zip(known, decided, strict=True))
         return [found[text] if text else classification.empty(self.plan.field) for text in texts]
 
@@ -85,13 +96,9 @@ class Labels:
         """(n_texts, d) of the encoder, of texts that were read."""
         return _vectors(self._together(texts))
 
-    def _seen(self, texts: Sequence[str]) -> Seen:
-        each = self._together(texts)
-        return Seen(_vectors(each), chances.together(self.plan, each)[0].labels)
-
     def _together(self, texts: Sequence[str]) -> list[Chances]:
         each = [self._said[text] for text in texts]
-        return [_stack([one[number] for one in each]) for number in range(len(self.plan.alone))]
+        return [Chances.stacked([one[number] for one in each]) for number in range(len(self.plan.alone))]
 
 
 class Spans:
@@ -124,20 +131,6 @@ class Spans:
             made = [precision.of_spans(self.plan, one, needs) for one in made]
         found = dict(zip(known, made, strict=True))
         return [found[text] if text else classification.empty(self.plan.field) for text in texts]
-
-
-def _row(one: Chances, place: int) -> Chances:
-    rows = slice(place, place + 1)
-    vectors = None if one.vectors is None else one.vectors[rows]
-    return replace(one, labels=one.labels[rows], windows=one.windows[rows], vectors=vectors)
-
-
-def _stack(rows: Sequence[Chances]) -> Chances:
-    return Chances(
-        np.concatenate([one.labels for one in rows]),
-        [count for one in rows for count in one.windows],
-        np.concatenate([one.vectors for one in rows if one.vectors is not None]),
-    )
 
 
 def _vectors(each: Sequence[Chances]) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -153,3 +153,8 @@ def test_any_examples_give_chances(n: int, n_labels: int, several: bool, seed: i
     assert np.isfinite(chances).all() and (chances >= 0).all() and (chances <= 1).all()
     if not several:
         assert chances.sum(axis=1) == pytest.approx(1)
+
+
+def test_there_is_more_evidence_for_chances_that_know_more() -> None:
+    told = [memory.evidence(*world(48, 5, trust), several=False) for trust in (0.0, 1.0, 3.0)]
+    assert told == sorted(told) and told[2] > told[0] + 2

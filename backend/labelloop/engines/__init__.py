@@ -25,7 +25,8 @@ class Ranker(Protocol):
 
         Rows keep the order of ``texts``; no number depends on other texts or labels but in its rounding. More is
         better; the unit is the engine's own (cosine, log-odds, log-probability), of which ``tasks.calibration`` makes
-        probabilities. ``causal`` takes also ``lead``, which stands before every text.
+        probabilities. ``causal`` takes also ``lead``, which stands before every text, and ``remote`` demonstrations as
+        ``shown``; ``spare`` of both says how many tokens these may have.
         """
         ...
 

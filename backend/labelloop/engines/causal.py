@@ -57,6 +57,7 @@ class Causal:
         self._continuations = Continuations(tokenizer, self._chat, self._reach, self._nodes)
         self.token_counts = self._continuations.token_counts
         self.windows = self._continuations.windows
+        self.spare = self._continuations.spare
         self.shares = True
         self._takes_trees = self._try_trees()
 

@@ -91,6 +91,11 @@ class Continuations:
         place = {one: index for index, one in enumerate(told)}
         return label_means(scores, [[place[one] for one in its] for its in labels])
 
+    def spare(self, labels: Sequence[Sequence[str]]) -> int:
+        """Most tokens that may stand before a text beside these labels; may be below 0. Raises as ``rank``."""
+        filled = self._filled.get([one for its in labels for one in its], lambda new: [self._fill(one) for one in new])
+        return self._most_beside - len(self._head) - max((len(one.given) + len(one.words) for one in filled), default=0)
+
     def _read(self, prefix: Ids, windows: list[Ids], filled: Sequence[Filled], read: Read) -> Vectors:
         """(n_windows, n_filled)"""
         tree = grow(filled)

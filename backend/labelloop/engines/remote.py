@@ -48,11 +48,16 @@ class Remote:
         self._known: tuple[Dialect, int] | None = None
         self._asking = threading.Lock()
 
-    def rank(self, texts: Sequence[str], labels: Sequence[Sequence[str]]) -> Vectors:
+    def rank(
+        self, texts: Sequence[str], labels: Sequence[Sequence[str]], shown: Sequence[remote_rank.Shown] = ()
+    ) -> Vectors:
         """(n_texts, n_labels) log-probability of each label among them all; ``remote_rank`` says how.
 
         Unlike with other engines a label's score depends on the labels beside it: they are options of one question.
         Texts that do not fit are read in windows whose scores are averaged, weighted by their tokens, as in ``beside``.
+
+        Args:
+            shown: demonstrations before every text; within ``spare`` they take none of a text's room.
 
         Raises:
             ValueError: a label has no verbalization.
@@ -64,11 +69,10 @@ class Remote:
         if not texts or not labels:
             return np.zeros((len(texts), len(labels)), np.float32)
         asked = remote_rank.options(labels)
-        longest = sorted(asked.texts, key=estimate)[-len(remote_rank.LETTERS) :]
-        room = self._room_for_text(size(remote_rank.prompt(asked.question, longest, "")))
+        room = self._room_for_text(self._frame(asked) + sum(self.shown_sizes(labels, shown)))
         parts = [(row, window) for row, text in enumerate(texts) for window in windows(text, room)]
         dialect = self._dialect
-        scores = self._each(lambda part: remote_rank.score(dialect, asked, part[1].text), parts)
+        scores = self._each(lambda part: remote_rank.score(dialect, asked, part[1].text, shown), parts)
         totals = np.zeros(len(texts), np.float32)
         np.add.at(totals, [row for row, _ in parts], [window.tokens for _, window in parts])
         merged = np.zeros((len(texts), len(asked.texts)), np.float32)
@@ -106,6 +110,15 @@ class Remote:
         """Most tokens of an ask and its reply together: the setting, or what the server says, the less of both."""
         return self._server[1]
 
+    def spare(self, labels: Sequence[Sequence[str]]) -> int:
+        """Most tokens of demonstrations beside these labels that take none of a text's room; may be below 0."""
+        return min(RESERVED, self.room // 2) - self._frame(remote_rank.options(labels))
+
+    def shown_sizes(self, labels: Sequence[Sequence[str]], shown: Sequence[remote_rank.Shown]) -> list[int]:
+        """Tokens of each demonstration beside these labels, at most."""
+        frame = self._frame(remote_rank.options(labels))
+        return [frame + size(Ask((("user", text), ("assistant", "A")))) for text, _ in shown]
+
     def token_counts(self, texts: Sequence[str]) -> list[int]:
         return [estimate(text) for text in texts]
 
@@ -117,6 +130,11 @@ class Remote:
         """What the server does with a small question. Raises as ``rank``."""
         self.rank(["The parcel never arrived."], [["delivery"], ["astronomy"]])
         return Trial(self._dialect.model, tuple(sorted(self._dialect.refused)), self._budget.spent())
+
+    def _frame(self, asked: remote_rank.Options) -> int:
+        """Most tokens of a question without its text."""
+        longest = sorted(asked.texts, key=estimate)[-len(remote_rank.LETTERS) :]
+        return size(remote_rank.prompt(asked.question, longest, ""))
 
     def _room_for_text(self, frame: int) -> int:
         room = self.room - max(frame, min(RESERVED, self.room // 2))

@@ -31,6 +31,10 @@ class Options(NamedTuple):
     texts: tuple[str, ...]
 
 
+Shown = tuple[str, int]
+"""A demonstration: a text, and the place of its label."""
+
+
 def options(labels: Sequence[Sequence[str]]) -> Options:
     """The question and an option per label, from verbalizations.
 
@@ -63,8 +67,21 @@ def prompt(question: str, texts: Sequence[str], text: str) -> Ask:
     return Ask((("user", content),))
 
 
-def score(dialect: Dialect, asked: Options, text: str) -> Vectors:
+def turns(asked: Options, shown: Sequence[Shown], chosen: Sequence[int]) -> tuple[tuple[str, str], ...]:
+    """The messages of demonstrations that stand before a question with the ``chosen`` options; those of other labels
+    are left out, since no letter stands for them."""
+    texts = [asked.texts[index] for index in chosen]
+    made: list[tuple[str, str]] = []
+    for text, label in shown:
+        if label in chosen:
+            made += [*prompt(asked.question, texts, text).messages, ("assistant", LETTERS[list(chosen).index(label)])]
+    return tuple(made)
+
+
+def score(dialect: Dialect, asked: Options, text: str, shown: Sequence[Shown] = ()) -> Vectors:
     """(n_labels,) log-probability of each option's letter among all letters; in rounds where there are many options.
+
+    Demonstrations are turns of the conversation before the question.
 
     Models prefer some letters to others (Zheng et al. 2024, "Large language models are not robust multiple choice
     selectors"). The order stays that of the labels, so a letter's and a label's prior are one, and
@@ -73,7 +90,8 @@ def score(dialect: Dialect, asked: Options, text: str) -> Vectors:
     """
 
     def ask(chosen: Sequence[int]) -> Vectors:
-        request = Request(prompt(asked.question, [asked.texts[index] for index in chosen], text), 1, top=MOST_TOP)
+        question = prompt(asked.question, [asked.texts[index] for index in chosen], text)
+        request = Request(Ask((*turns(asked, shown, chosen), *question.messages)), 1, top=MOST_TOP)
         letters = LETTERS[: len(chosen)]
         if "logprobs" not in dialect.refused:
             told = dialect.complete(request)[0].logprobs

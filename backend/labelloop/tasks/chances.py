@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
@@ -13,6 +13,7 @@ from labelloop.prompting import Prompt, load_prompt, unchanged
 from labelloop.settings import Settings
 from labelloop.tasks import calibration, classification, precision, rank
 from labelloop.tasks.calibration import Array
+from labelloop.tasks.shown import Shown, Turns
 from labelloop.words import Answer, FieldPlan
 
 READS_ONCE = frozenset({"encoder", "gliner"})
@@ -28,6 +29,19 @@ class Chances:
     labels: Array
     windows: Sequence[int]
     vectors: Vectors | None = None
+
+    def row(self, place: int) -> Chances:
+        """Those of one text."""
+        rows = slice(place, place + 1)
+        vectors = None if self.vectors is None else self.vectors[rows]
+        return Chances(self.labels[rows], self.windows[rows], vectors)
+
+    @classmethod
+    def stacked(cls, parts: Sequence[Chances]) -> Chances:
+        """Those of all texts of some parts, at least one, all with vectors or all without."""
+        vectors = [one.vectors for one in parts if one.vectors is not None]
+        windows = [count for one in parts for count in one.windows]
+        return cls(np.concatenate([one.labels for one in parts]), windows, np.concatenate(vectors) if vectors else None)
 
 
 class Recollection(Protocol):
@@ -50,8 +64,13 @@ class Recollection(Protocol):
         """By label the least score with which it is suggested, where a precision is wished for."""
         ...
 
+    @property
+    def shown(self) -> Shown | None:
+        """The demonstrations that one of the engines reads before each text; None: none of them is shown any."""
+        ...
+
     def chances(self, texts: Sequence[str], vectors: Vectors, zero_shot: Array) -> Array:
-        """(n_texts, n_labels) of the same sort as ``zero_shot``, which is without memory."""
+        """(n_texts, n_labels) of the same sort as ``zero_shot``, which is what the engines say, with ``shown``."""
         ...
 
 
@@ -69,7 +88,9 @@ def answer(
     """Adds to ``answers``, per item by field name, the answers of plans that choose labels. Raises as ``of_texts``."""
     texts = {one.field.name: _texts(one, rendered) for one in plans}
     memories = {name: one for name, one in (memories or {}).items() if name in texts}
-    each = _each(plans, texts, settings, {name: memory.encoder for name, memory in memories.items()})
+    encoders = {name: memory.encoder for name, memory in memories.items()}
+    demonstrations = {name: memory.shown for name, memory in memories.items() if memory.shown}
+    each = _each(plans, texts, settings, encoders, demonstrations)
     for place, one in enumerate(plans):
         name = one.field.name
         said = [each[place, number] for number in range(len(one.alone))]
@@ -84,8 +105,9 @@ def answer(
 def decide(
     plan: FieldPlan, texts: Sequence[str], each: Sequence[Chances], memory: Recollection | None = None
 ) -> list[Answer]:
-    """One answer per text, from what the plan's engines say of the texts, and with memory from what people said of
-    others; then the chances hold vectors. What is less sure than the plan's precision needs is held back."""
+    """One answer per text, from what the plan's engines say of the texts (behind the demonstrations of the memory), and
+    with memory from what people said of others; then the chances hold vectors. What is less sure than the plan's
+    precision needs is held back."""
     mixed, alone = together(plan, each)
     labels = mixed.labels
     if memory is not None and each[0].vectors is not None:
@@ -94,7 +116,7 @@ def decide(
     if plan.beside:
         answers = [_told(one, plan, [its.labels[row] for its in alone]) for row, one in enumerate(answers)]
     if memory is not None:
-        told = {"memory": memory.examples}
+        told = {"memory": memory.examples, **({"shown": len(memory.shown.turns)} if memory.shown else {})}
         answers = [one.model_copy(update={"provenance": {**one.provenance, **told}}) for one in answers]
     if plan.precision is not None:
         needs = {} if memory is None else memory.needs
@@ -118,6 +140,21 @@ def of_texts(plan: FieldPlan, texts: Sequence[str], settings: Settings) -> Chanc
         SettingsError: a prompt changed since the plan was made.
     """
     return _each([plan], {plan.field.name: list(texts)}, settings)[0, 0]
+
+
+def behind(plan: FieldPlan, turns: Turns, texts: Sequence[str], settings: Settings) -> Chances:
+    """What the plan's first engine says of texts behind demonstrations. Raises as ``of_texts``."""
+    engine: Ranker = load(plan.engine, plan.model, plan.revision, settings)
+    (ranked,) = rank.rank(engine, [plan], [_prompt(plan, settings)], texts, turns=turns)
+    return Chances(classification.chances(plan, ranked.similarities, ranked.prior), engine.windows(texts))
+
+
+def demonstrations(
+    plan: FieldPlan, texts: Sequence[str], columns: Sequence[int], vectors: Vectors, most: int, settings: Settings
+) -> list[int]:
+    """Places of the examples that the plan's first engine is shown; as ``shown.choose``. Raises as ``of_texts``."""
+    engine = load(plan.engine, plan.model, plan.revision, settings)
+    return rank.demonstrations(engine, plan, _prompt(plan, settings), texts, columns, vectors, most)
 
 
 def warm(plans: Sequence[FieldPlan], settings: Settings) -> None:
@@ -158,11 +195,13 @@ def _texts(plan: FieldPlan, rendered: Sequence[Mapping[str, str]]) -> list[str]:
 _Opinion = tuple[int, int, FieldPlan]  # index of the plan, which of its engines, the plan of that engine alone
 
 
-def _by_engine(plans: Sequence[FieldPlan]) -> Iterator[list[_Opinion]]:
-    """In groups, each of which is answered in one call of its engine."""
+def _by_engine(plans: Sequence[FieldPlan], but: Set[tuple[int, int]] = frozenset()) -> Iterator[list[_Opinion]]:
+    """In groups, each of which is answered in one call of its engine. ``but``: (place, number) of those left out."""
     groups: dict[tuple[str, ...], list[_Opinion]] = {}
     for place, plan in enumerate(plans):
         for number, one in enumerate(plan.alone):
+            if (place, number) in but:
+                continue
             # a causal model reads a text once for all labels, behind the lead of one prompt
             alone = "" if one.engine in READS_ONCE else one.prompt if one.engine == "causal" else f"{place} {number}"
             groups.setdefault((one.engine, one.model, one.revision, alone), []).append((place, number, one))
@@ -174,13 +213,19 @@ def _each(
     wanted: Mapping[str, Sequence[str]],
     settings: Settings,
     encoders: Mapping[str, tuple[str, str]] | None = None,
+    demonstrations: Mapping[str, Shown] | None = None,
 ) -> dict[tuple[int, int], Chances]:
     """What each engine of each plan says of the field's texts: every text of all plans of an engine in one call,
-    against the labels of all of them. ``encoders``: by field name whose vectors are wished for."""
-    encoders = encoders or {}
+    against the labels of all of them. ``encoders``: by field name whose vectors are wished for. ``demonstrations``: by
+    field name."""
+    encoders, demonstrations = encoders or {}, demonstrations or {}
     found: dict[tuple[int, int], Chances] = {}
     read: dict[tuple[str, str], dict[str, Vectors]] = {}
-    for group in _by_engine(plans):
+    shown: dict[tuple[int, int], Shown] = {}
+    for place, plan in enumerate(plans):
+        if its_shown := demonstrations.get(plan.field.name):
+            shown[place, its_shown.number] = its_shown
+    for group in _by_engine(plans, {which for which, its_shown in shown.items() if its_shown.weight == 1}):
         its = [one for *_, one in group]
         engine: Ranker = load(its[0].engine, its[0].model, its[0].revision, settings)
         texts = list(dict.fromkeys(text for one in its for text in wanted[one.field.name]))
@@ -195,6 +240,11 @@ def _each(
             rows = np.array([row[text] for text in wanted[one.field.name]], np.intp)
             labels = classification.chances(one, what.similarities[rows], what.prior)
             found[place, number] = Chances(labels, [windows[index] for index in rows])
+    for (place, number), its_shown in shown.items():
+        said = behind(plans[place].alone[number], its_shown.turns, wanted[plans[place].field.name], settings)
+        if its_shown.weight < 1:
+            said = replace(said, labels=calibration.mix(found[place, number].labels, said.labels, its_shown.weight))
+        found[place, number] = said
     for (place, number), its_chances in found.items():
         name = plans[place].field.name
         if name in encoders:

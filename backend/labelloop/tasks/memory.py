@@ -84,13 +84,34 @@ def weigh(
     Raises:
         ValueError: there are no examples, or the shapes do not agree.
     """
-    latest = None if groups is None else groups[-MOST_EXAMPLES:]
-    with one_thread():
-        likelihood = _left_out(_Known.of(vectors, right, zero_shot, several), latest)
-    belief = _BELIEF + _TEMPER * likelihood.sum(axis=1)
+    belief = _beliefs(vectors, right, zero_shot, several, groups)
     shares = np.exp(belief - belief.max())
     shares[shares < _LEAST_SHARE * shares.sum()] = 0
     return tuple(map(float, shares / shares.sum()))
+
+
+def evidence(vectors: NDArray[np.floating], right: Right, zero_shot: Array, several: bool) -> float:
+    """How well heads beside these zero-shot chances foretell examples that they have not seen: the tempered
+    log-likelihood of their mixture, in nats, to be compared with that of other chances of the same examples.
+
+    Args, raises: as ``weigh``.
+    """
+    return float(np.logaddexp.reduce(_beliefs(vectors, right, zero_shot, several) - np.logaddexp.reduce(_BELIEF)))
+
+
+def _beliefs(
+    vectors: NDArray[np.floating],
+    right: Right,
+    zero_shot: Array,
+    several: bool,
+    groups: NDArray[np.integer] | None = None,
+) -> Array:
+    """(1 + n_strengths,) log of how far the zero-shot alone and each strength are to be believed."""
+    latest = None if groups is None else groups[-MOST_EXAMPLES:]
+    with one_thread():
+        likelihood = _left_out(_Known.of(vectors, right, zero_shot, several), latest)
+    believed: Array = _BELIEF + _TEMPER * likelihood.sum(axis=1)
+    return believed
 
 
 def fit(

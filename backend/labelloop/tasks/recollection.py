@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 
@@ -15,12 +14,24 @@ from labelloop.engines import Vectors
 from labelloop.engines.identity import identify
 from labelloop.engines.recent import Recent
 from labelloop.settings import Settings
-from labelloop.tasks import chances, entities, memory, precision, relation_memory, span_memory, structured, text_memory
+from labelloop.tasks import (
+    chances,
+    entities,
+    memory,
+    precision,
+    relation_memory,
+    showing,
+    span_memory,
+    structured,
+    text_memory,
+)
 from labelloop.tasks.calibration import Array
+from labelloop.tasks.chances import Chances
 from labelloop.tasks.pairs import Pair
 from labelloop.tasks.relations import Judged
 from labelloop.tasks.roll import Example as Example
 from labelloop.tasks.roll import Roll
+from labelloop.tasks.shown import Shown
 from labelloop.words import Field, FieldPlan, Path, Reading, Span
 
 MOST_EXAMPLES = memory.MOST_EXAMPLES
@@ -39,6 +50,7 @@ class LabelMemory:
     roll: Roll = field(repr=False)
     column: Mapping[Path, int] = field(repr=False)
     needs: precision.Needs = field(default_factory=dict, repr=False)
+    shown: Shown | None = None
 
     @property
     def examples(self) -> int:
@@ -51,14 +63,10 @@ class LabelMemory:
         return memory.recall(self.head, vectors, zero_shot, self.several, same)
 
 
-class Seen(NamedTuple):
-    """What models say of examples, whatever their labels. ``vectors``: (n, d). ``zero_shot``: (n, n_labels)."""
+Read = Callable[[Sequence[str]], Sequence[Chances]]
+"""What each of a plan's engines says of texts, with the vectors that memory compares them by."""
 
-    vectors: Vectors
-    zero_shot: Array
-
-
-_seen: Recent[tuple[str, str], tuple[Vectors, Array]] = Recent(4 * MOST_EXAMPLES)
+_seen: Recent[tuple[str, str], list[Chances]] = Recent(4 * MOST_EXAMPLES)
 _shares: Recent[str, tuple[tuple[float, ...], dict[Path, float]]] = Recent(64)
 _judged: Recent[tuple[Hashable, ...], Judged] = Recent(2 * relation_memory.MOST_PAIRS)
 _found: Recent[tuple[str, str], tuple[span_memory.Marked, ...]] = Recent(2 * MOST_EXAMPLES)
@@ -96,10 +104,10 @@ def learn(
         return None
     encoder = encoder_of(plan, settings)
 
-    def read(some: Sequence[str]) -> Seen:
-        return _read(plan, some, encoder, settings)
+    def read(texts: Sequence[str]) -> Sequence[Chances]:
+        return _read(plan, texts, encoder, settings)
 
-    return remember(plan, roll, read, epoch, encoder)
+    return remember(plan, roll, read, epoch, encoder, settings)
 
 
 def marked(plan: FieldPlan, roll: Roll, settings: Settings) -> list[span_memory.Marked]:
@@ -167,40 +175,57 @@ def _features_of(pair: Pair) -> tuple[Hashable, ...]:
 
 
 def remember(
-    plan: FieldPlan, roll: Roll, read: Callable[[Sequence[str]], Seen], epoch: int, encoder: tuple[str, str]
+    plan: FieldPlan, roll: Roll, read: Read, epoch: int, encoder: tuple[str, str], settings: Settings
 ) -> LabelMemory | None:
     """As ``learn``, of a field that chooses labels. The same examples make the same memory in every process.
 
     Args:
-        read: what models say of texts; asked of those that the memory is made of alone.
+        read: asked of texts that the memory is made of alone.
     """
-    used, several = roll.latest(MOST_EXAMPLES), plan.field.multiple
+    used = roll.latest(MOST_EXAMPLES)
     if not used:
         return None
-    seen = read([one.text for one in used])
-    shares, needs = _weighed(plan, roll, read)
-    head = memory.fit(seen.vectors, rights(plan.field, used), seen.zero_shot, several, shares)
-    return LabelMemory(epoch, encoder, several, head, roll, plan.field.columns, needs)
+    its = _known(plan, used, len(roll) - len(used), read)
+    shown = showing.judge(plan, its, encoder, settings)
+    shares, needs = _weighed(plan, roll, read, shown, settings)
+    head = memory.fit(*_part(plan, its, shown, settings), shares)
+    return LabelMemory(epoch, encoder, plan.field.multiple, head, roll, plan.field.columns, needs, shown)
 
 
 def _weighed(
-    plan: FieldPlan, roll: Roll, read: Callable[[Sequence[str]], Seen]
+    plan: FieldPlan, roll: Roll, read: Read, shown: Shown | None, settings: Settings
 ) -> tuple[tuple[float, ...], dict[Path, float]]:
     """What costs most of a memory, and so is asked anew when there are an eighth more examples: how far each strength
     is believed, and where a precision is wished for the least score of each label."""
-    known = roll.latest(MOST_EXAMPLES, beside=len(roll) - memory.settled(len(roll)))
-    told = [{"field": plan.model_dump(mode="json")}, *([one.text, *map(list, one.labels)] for one in known)]
+    settled = memory.settled(len(roll))
+    known = roll.latest(MOST_EXAMPLES, beside=len(roll) - settled)
+    how = {"field": plan.model_dump(mode="json"), "shown": shown and [shown.weight, shown.turns]}
+    told = [how, *([one.text, *map(list, one.labels)] for one in known)]
     mark = hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
     def weigh(_: object) -> list[tuple[tuple[float, ...], dict[Path, float]]]:
-        seen = read([one.text for one in known])
-        part = (seen.vectors, rights(plan.field, known), seen.zero_shot, plan.field.multiple)
+        part = _part(plan, _known(plan, known, settled - len(known), read), shown, settings)
         shares = memory.weigh(*part)
         if plan.precision is None:
             return [(shares, {})]
         return [(shares, precision.needs(plan.field, precision.held_out(*part, shares), plan.precision))]
 
     return _shares.get([mark], weigh)[0]
+
+
+def _known(plan: FieldPlan, examples: Sequence[Example], before: int, read: Read) -> showing.Read:
+    texts = [one.text for one in examples]
+    return showing.Read(texts, rights(plan.field, examples), read(texts), before)
+
+
+def _part(
+    plan: FieldPlan, its: showing.Read, shown: Shown | None, settings: Settings
+) -> tuple[Vectors, memory.Right, Array, bool]:
+    """What a head is fitted on: vectors, what is right, and the chances that it stands beside."""
+    vectors = its.each[0].vectors
+    assert vectors is not None
+    zero_shot = chances.together(plan, showing.offsets(plan, its, shown, settings))[0].labels
+    return vectors, its.right, zero_shot, plan.field.multiple
 
 
 def rights(field: Field, examples: Sequence[Example]) -> memory.Right:
@@ -220,18 +245,17 @@ def encoder_of(plan: FieldPlan, settings: Settings) -> tuple[str, str]:
     return settings.encoder, identify(settings.encoder, settings.encoder_revision)
 
 
-def _read(plan: FieldPlan, texts: Sequence[str], encoder: tuple[str, str], settings: Settings) -> Seen:
+def _read(plan: FieldPlan, texts: Sequence[str], encoder: tuple[str, str], settings: Settings) -> list[Chances]:
+    """What each of the plan's engines says of the texts, with vectors."""
     mark = hashlib.sha256(repr((plan.model_dump_json(), encoder)).encode()).hexdigest()
 
-    def read(new: list[tuple[str, str]]) -> list[tuple[Vectors, Array]]:
-        rows: list[tuple[Vectors, Array]] = []
+    def read(new: list[tuple[str, str]]) -> list[list[Chances]]:
+        rows: list[list[Chances]] = []
         for first in range(0, len(new), _READ_AT_ONCE):
             part = [text for _, text in new[first : first + _READ_AT_ONCE]]
             each = chances.opinions(plan, part, encoder, settings)
-            vectors = each[0].vectors
-            assert vectors is not None
-            rows.extend(zip(vectors, chances.together(plan, each)[0].labels, strict=True))
+            rows += [[one.row(place) for one in each] for place in range(len(part))]
         return rows
 
     rows = _seen.get([(mark, text) for text in texts], read)
-    return Seen(np.stack([vector for vector, _ in rows]), np.stack([row for _, row in rows]))
+    return [Chances.stacked([row[number] for row in rows]) for number in range(len(plan.alone))]
