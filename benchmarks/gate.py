@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import os
 import tempfile
 import warnings
@@ -19,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from gate_folds import Project, projects_of
 from gate_results import write
 from gate_versions import Version, Versions, flip, rename, versions_of
-
 from labelloop.evaluation import Tally
 from labelloop.learning.gate import Evidence, Verdict, decide, level
 from labelloop.learning.gate_checks import Outcome
@@ -36,7 +35,8 @@ SEQUENCES = 100
 """Of each sort and data set."""
 GROWTH = (60, 80, 110, 150, 200, 280, 400, 600)
 Pair = tuple[Version, Version, float]
-Choose = Callable[[Version, Version, float], bool]
+Choose = Callable[[Version, Version, float, bool], bool]
+"""Of champion, challenger, true gain, and whether a label is forgotten."""
 
 
 def outcome(name: str, said: np.ndarray, scores: np.ndarray, gold: np.ndarray, names: Sequence[str]) -> Outcome:
@@ -61,14 +61,23 @@ def pairs(orders: Sequence[Versions], choose: Choose) -> list[list[Pair]]:
     """By order: a clean champion and a challenger, with the true gain, that ``choose`` takes."""
     found = []
     for its in orders:
-        every = [(old, new, true_gain(its, old, new)) for old in its.every for new in its.every if not old.spoilt]
-        found.append([one for one in every if one[0] is not one[1] and choose(*one)])
+        every = [(old, new) for old in its.every for new in its.every if not old.spoilt and new is not old]
+        gains = [(old, new, true_gain(its, old, new)) for old, new in every]
+        found.append([one for one in gains if choose(*one, forgets(its, *one[:2]))])
     return found
 
 
 def more(old: Version, new: Version) -> bool:
     """Whether both are clean and the new one learned from more labels."""
     return not new.spoilt and new.labels > old.labels
+
+
+def forgets(its: Versions, old: Version, new: Version) -> bool:
+    """Whether of some label, of which the old version has 4 test rows or more right, the new has less than a quarter:
+    as of one that none of its few train rows has."""
+    gold = its.gold[its.pool :]
+    right = [np.bincount(gold[one.answers[its.pool :] == gold], minlength=len(its.names)) for one in (old, new)]
+    return bool(((right[0] >= 4) & (right[1] < right[0] / 4)).any())
 
 
 def spoil(its: Versions, new: Version, gold: np.ndarray, older_clean: bool, rng: np.random.Generator) -> np.ndarray:
@@ -109,26 +118,35 @@ def told(verdict: Verdict, gain: float, old: str, new: str) -> dict[str, Any]:
 
 def main_decisions(orders: Sequence[Versions], count: int, rng: np.random.Generator) -> dict[str, list[dict]]:
     found: dict[str, list[dict]] = {
-        "better": draw(orders, lambda old, new, gain: more(old, new) and gain > BETTER, count // 2, rng)
+        "better": draw(orders, lambda o, n, g, f: more(o, n) and g > BETTER and not f, count // 2, rng)
     }
     for kind in dict.fromkeys(KINDS):
         share = KINDS.count(kind) * (count - count // 2) // len(KINDS)
-        found[kind] = draw(orders, lambda _, new, gain, kind=kind: new.spoilt == kind and gain < WORSE, share, rng)
+        found[kind] = draw(orders, lambda o, n, g, f, kind=kind: n.spoilt == kind and g < WORSE, share, rng)
     return found
 
 
 def beside(orders: Sequence[Versions], rng: np.random.Generator) -> dict[str, list[dict]]:
     """What the 1,000 leave out: differences too small to be either, and harm that accuracy hides."""
     return {
-        "1 to 3 points better": draw(orders, lambda o, n, g: more(o, n) and 0.01 < g <= BETTER, 150, rng),
-        "within a point": draw(orders, lambda o, n, g: not n.spoilt and abs(g) <= 0.01, 150, rng),
-        "clean, but worse": draw(orders, lambda o, n, g: not n.spoilt and g < WORSE, 150, rng),
-        "one label dropped, better all the same": draw(
-            orders, lambda o, n, g: n.spoilt == "dropped" and n.share < 0.1 and g > 0, 150, rng
+        "3 points better, but a label forgotten for want of rows": draw(
+            orders, lambda o, n, g, f: more(o, n) and g > BETTER and f, 150, rng
         ),
-        "flipped, older items clean": draw(orders, lambda o, n, g: n.spoilt == "flipped" and g < WORSE, 150, rng, True),
-        "renamed, older items clean": draw(orders, lambda o, n, g: n.spoilt == "renamed" and g < WORSE, 150, rng, True),
-        "renamed, held-out items as well": draw(orders, lambda o, n, g: n.spoilt == "renamed" and g < WORSE, 150, rng),
+        "1 to 3 points better": draw(orders, lambda o, n, g, f: more(o, n) and 0.01 < g <= BETTER, 150, rng),
+        "within a point": draw(orders, lambda o, n, g, f: not n.spoilt and abs(g) <= 0.01, 150, rng),
+        "clean, but worse": draw(orders, lambda o, n, g, f: not n.spoilt and g < WORSE, 150, rng),
+        "one label dropped, better all the same": draw(
+            orders, lambda o, n, g, f: n.spoilt == "dropped" and n.share < 0.1 and g > 0, 150, rng
+        ),
+        "flipped, older items clean": draw(
+            orders, lambda o, n, g, f: n.spoilt == "flipped" and g < WORSE, 150, rng, True
+        ),
+        "renamed, older items clean": draw(
+            orders, lambda o, n, g, f: n.spoilt == "renamed" and g < WORSE, 150, rng, True
+        ),
+        "renamed, held-out items as well": draw(
+            orders, lambda o, n, g, f: n.spoilt == "renamed" and g < WORSE, 150, rng
+        ),
     }
 
 
@@ -136,9 +154,9 @@ def sequences(orders: Sequence[Versions], rng: np.random.Generator) -> dict[str,
     """Champions that are challenged again and again while labels grow, until a challenger is promoted: by bad ones, by
     ones that are no better, and by ones that learned from more and more labels."""
     sorts: dict[str, Choose] = {
-        "bad": lambda o, n, g: n.spoilt == "flipped" and g < WORSE,
-        "no better": lambda o, n, g: not n.spoilt and -0.03 < g <= 0,
-        "better": lambda o, n, g: more(o, n) and g > BETTER,
+        "bad": lambda o, n, g, f: n.spoilt == "flipped" and g < WORSE,
+        "no better": lambda o, n, g, f: not n.spoilt and -0.03 < g <= 0,
+        "better": lambda o, n, g, f: more(o, n) and g > BETTER and not f,
     }
     found: dict[str, list[list[dict]]] = {}
     for sort, choose in sorts.items():

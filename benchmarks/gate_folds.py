@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gate_versions import drop, flip, read_rows, regress, vectors_of
 
+from gate_versions import drop, flip, read_rows, regress, vectors_of
 from labelloop.learning.held_out import folds
 from labelloop.replay import Labels
 from labelloop.simulation import Row
@@ -71,12 +71,10 @@ def _project(
     for recipe in RECIPES:
         labels = flip(gold, int(recipe[:2]) / 100, len(names), rng) if "flipped" in recipe else gold
 
-        def learn(
-            mine: np.ndarray, asked_rows: list[Row], asked: Any, recipe: str = recipe, labels: Any = labels
-        ) -> Any:
+        def learn(mine: np.ndarray, of: list[Row], asked: Any, recipe: str = recipe, labels: Any = labels) -> Any:
             if recipe in ("zero-shot", "memory"):
                 examples = [rows[place].example for place in np.flatnonzero(mine)] if recipe == "memory" else []
-                said = replay.answers([row.text for row in asked_rows], replay.learn(examples))
+                said = replay.answers([row.text for row in of], replay.learn(examples))
                 return np.array([number[one.labels[0][0]] for one in said]), np.array([one.score for one in said])
             if recipe == "dropped":
                 mine = mine & drop(labels, 0.01, len(names))

@@ -59,12 +59,12 @@ def _head(whole: dict[str, Any]) -> list[str]:
         "",
         "`LABELLOOP_DATA=... PYTHONPATH=backend python benchmarks/gate.py`",
         "",
-        f"{whole['date']}. Champions and challengers are real: zero-shot, memory and logistic regressions on the frozen",
-        "vectors of the starter encoder, trained on clean, flipped and incomplete train rows; held-out items are other",
-        "train rows, drawn anew for each decision. What is truly better is told by the 1,000 test rows (to about 1.5",
-        "points): bad is more than 1 point worse, better more than 3 points better. Labels are flipped in 20 to 50 % of",
-        "the rows, the held-out ones, older or not, as much as those that were learned from. Margins were chosen on",
-        "AG News. In brackets the 95 % interval (Wilson).",
+        f"{whole['date']}. Champions and challengers are real: zero-shot, memory and logistic regressions on the",
+        "frozen vectors of the starter encoder, trained on clean, flipped and incomplete train rows; held-out items",
+        "are other train rows, drawn anew for each decision. What is truly better is told by the 1,000 test rows (to",
+        "about 1.5 points): bad is more than 1 point worse, better more than 3 points better. Labels are flipped in 20",
+        "to 50 % of the rows, the held-out ones, older or not, as much as those that were learned from. Margins were",
+        "chosen on AG News. In brackets the 95 % interval (Wilson).",
         "",
     ]
 
@@ -140,9 +140,8 @@ def _again(whole: dict[str, Any]) -> list[str]:
     return [
         "## Asked again and again",
         "",
-        "Up to eight challengers of one champion, on 60 held-out items at first and 600 at last, which keep their labels",
-        "(bad: flipped; no better: 0 to 3 points worse): how many champions were replaced, in the end and after 1, 2, 4",
-        "and 8 attempts.",
+        "Up to eight challengers of one champion, on 60 held-out items at first and 600 at last (bad: flipped; no",
+        "better: 0 to 3 points worse): how many champions were replaced, in the end and after 1, 2, 4 and 8 attempts.",
         "",
         *table(["challengers", "ever promoted", "1", "2", "4", "8"], rows),
     ]
@@ -161,9 +160,9 @@ def _folds(whole: dict[str, Any]) -> list[str]:
     return [
         "## Few labels: recipes out of fold",
         "",
-        "Nothing held out: each label is judged by versions that have not seen its fold; what is truly better is told by",
-        "the versions trained on all labels. Pairs of zero-shot, memory and regression, flipped and incomplete ones",
-        "among the challengers.",
+        "Nothing held out: each item is judged by versions that have not seen its fold; what is truly better is told",
+        "by versions trained on all labels. Pairs of zero-shot, memory and regression, among the challengers flipped",
+        "and incomplete ones.",
         "",
         *table(heads, rows),
     ]

@@ -177,8 +177,9 @@ def regress(known: Any, labels: np.ndarray, asked: Any) -> tuple[np.ndarray, np.
             left = np.flatnonzero((fold == one) & np.isin(labels, model.classes_))
             odds.append(_odds(model, known[left]))
             right.append(np.searchsorted(model.classes_, labels[left]))
+        pairs = list(zip(odds, right, strict=True))
         for heat in np.geomspace(0.3, 3, 13):
-            told = [float(log_softmax(o / heat, axis=1)[np.arange(len(r)), r].sum()) for o, r in zip(odds, right)]
+            told = [float(log_softmax(o / heat, axis=1)[np.arange(len(r)), r].sum()) for o, r in pairs]
             best = max(best, (sum(told), strength, float(heat)))
     model = LogisticRegression(C=best[1], max_iter=60).fit(known, labels)
     chances = softmax(_odds(model, asked) / best[2], axis=1)

@@ -93,10 +93,7 @@ def chance(ours: Tally, theirs: Tally, samples: int = SAMPLES) -> float:
     """
     more, less = compared(ours, theirs)
     if ours.right_or_wrong and theirs.right_or_wrong:
-        from scipy.stats import binom
-
-        differ = more + less
-        return float(binom.sf(more, differ, 0.5) + 0.5 * binom.pmf(more, differ, 0.5))
+        return sign_test(more, less)
     n = len(ours.gained)
     rng, step = np.random.default_rng(_SEED), max(1, _DRAWN // max(1, n))
     seen, least = 0, ours.value - theirs.value - 1e-12
@@ -109,6 +106,13 @@ def chance(ours: Tally, theirs: Tally, samples: int = SAMPLES) -> float:
         other = (totals[2] + moved) / np.maximum(totals[3] + shifted, 1e-12)
         seen += int((mine - other >= least).sum())
     return (seen + 1) / (samples + 1)
+
+
+def sign_test(more: int, less: int) -> float:
+    """The one-sided mid-p of so many items of ``more + less`` on one side where either side is as likely."""
+    from scipy.stats import binom
+
+    return float(binom.sf(more, more + less, 0.5) + 0.5 * binom.pmf(more, more + less, 0.5))
 
 
 def spread(ours: Tally, theirs: Tally) -> float:

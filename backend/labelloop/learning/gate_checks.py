@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from labelloop.evaluation import BINS, Tally, ahead, calibration_error, compared, spread
+from labelloop.evaluation import BINS, Tally, ahead, calibration_error, chance, compared, sign_test, spread
 from labelloop.words import Word
 
 MARGIN = 0.02
@@ -101,8 +101,8 @@ def constant(old: Outcome, new: Outcome, gold: Sequence[tuple[str, ...]]) -> Che
 
 
 def labels(old: Outcome, new: Outcome, gold: Sequence[tuple[str, ...]]) -> list[Check]:
-    """Of each label that is right somewhere, the most frequent first: refuses what drops it, and what answers it worse
-    by F1 than by ``LABEL_MARGIN`` after shrinkage.
+    """Of each label that is right somewhere, the most frequent first: refuses what drops it, and what is told to
+    answer it worse (5 %), by F1 worse than by ``LABEL_MARGIN`` after shrinkage.
 
     A label counts as dropped when the challenger loses more of its right answers than it loses of the other labels'
     (or ``LOSS``), by an exact binomial test at 5 % over all labels together, and keeps less than ``DROPPED`` of the
@@ -114,7 +114,7 @@ def labels(old: Outcome, new: Outcome, gold: Sequence[tuple[str, ...]]) -> list[
     lost = {name: int((had[name] & (its[1].gained == 0)).sum()) for name, its in sides.items()}
     count = {name: int(its.sum()) for name, its in had.items()}
     tested = sum(one >= 2 for one in count.values())
-    concerned = {name: sum(one.possible for one in its) > 0 for name, its in sides.items()}
+    concerned = {name: its[0].possible + its[1].possible > 0 for name, its in sides.items()}
     parts = {name: [one.part(concerned[name]) for one in its] for name, its in sides.items()}
     sizes = {name: int(its.sum()) for name, its in concerned.items()}
     variance = sum(sizes[name] * spread(*its) ** 2 for name, its in parts.items()) / max(1, sum(sizes.values()))
@@ -123,10 +123,11 @@ def labels(old: Outcome, new: Outcome, gold: Sequence[tuple[str, ...]]) -> list[
         before, after = parts[name]
         others = (sum(lost.values()) - lost[name]) / max(1, sum(count.values()) - count[name])
         kept = int((sides[name][1].gained > 0).sum())
-        chance = _at_least(lost[name], count[name], max(LOSS, others))
-        dropped = count[name] >= 2 and kept <= DROPPED * count[name] and chance * tested < _SURE
+        luck = _at_least(lost[name], count[name], max(LOSS, others))
+        dropped = count[name] >= 2 and kept <= DROPPED * count[name] and luck * tested < _SURE
         gain = _shrunk(after.value - before.value, sizes[name], new.tally.value - old.tally.value, variance)
         better, worse = compared(after, before)
+        suffers = gain < -LABEL_MARGIN and sign_test(worse, better) < _SURE
         of = sum(name in one for one in gold)
         words = f"label '{name}': F1 {after.value:.2f}, {before.value:.2f} before, right on {kept} of {_items(of)}, "
         words += f"{count[name]} before"
@@ -134,7 +135,7 @@ def labels(old: Outcome, new: Outcome, gold: Sequence[tuple[str, ...]]) -> list[
             Check(
                 kind="label",
                 name=name,
-                passed=not dropped and gain >= -LABEL_MARGIN,
+                passed=not dropped and not suffers,
                 items=of,
                 champion=before.value,
                 challenger=after.value,
@@ -154,7 +155,8 @@ def _of_label(name: str, said: Sequence[tuple[str, ...]], gold: Sequence[tuple[s
 
 
 def part(name: str, old: Outcome, new: Outcome, mask: Mask) -> Check:
-    """Refuses what is worse on a slice than by ``MARGIN``, after shrinkage towards the gain on all items."""
+    """Refuses what is told to be worse on a slice (5 %), by more than ``MARGIN`` after shrinkage towards the gain on all
+    items."""
     before, after = old.tally.part(mask), new.tally.part(mask)
     n, whole = int(mask.sum()), new.tally.value - old.tally.value
     gain = _shrunk(after.value - before.value, n, whole, spread(new.tally, old.tally) ** 2)
@@ -162,7 +164,7 @@ def part(name: str, old: Outcome, new: Outcome, mask: Mask) -> Check:
     return Check(
         kind="slice",
         name=name,
-        passed=gain >= -MARGIN,
+        passed=gain >= -MARGIN or chance(before, after) >= _SURE,
         items=n,
         champion=before.value,
         challenger=after.value,
@@ -174,14 +176,15 @@ def part(name: str, old: Outcome, new: Outcome, mask: Mask) -> Check:
 
 
 def best_ever(best: Outcome, new: Outcome) -> Check:
-    """Refuses what is worse than the best version there was, by more than ``MARGIN`` after shrinkage towards none."""
+    """Refuses what is told to be worse than the best version there was (5 %), by more than ``MARGIN`` after shrinkage
+    towards none."""
     n = len(best.tally.gained)
     gain = _shrunk(new.tally.value - best.tally.value, n, 0.0, spread(new.tally, best.tally) ** 2)
     better, worse = compared(new.tally, best.tally)
     return Check(
         kind="best-ever",
         name=best.name,
-        passed=gain >= -MARGIN,
+        passed=gain >= -MARGIN or chance(best.tally, new.tally) >= _SURE,
         items=n,
         champion=best.tally.value,
         challenger=new.tally.value,

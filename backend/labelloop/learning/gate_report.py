@@ -48,7 +48,7 @@ def words(verdict: Verdict) -> str:
     one = verdict
     compared = (
         f"{one.decision.capitalize()}: {one.metric} {one.challenger:.3f} against {one.champion:.3f} on {one.items} "
-        f"{_FORMS[one.evaluated]}, {one.better} better, {one.worse} worse, p = {_p(one.p)}"
+        f"{_FORMS[one.evaluated]}, {one.better} better, {one.worse} worse, p {_p(one.p)}"
     )
     if one.promoted:
         return f"{compared}, below the {one.alpha:.3f} of attempt {one.attempt}; no label or slice suffers."
@@ -102,7 +102,7 @@ def _figures(verdict: Verdict) -> list[tuple[str, str]]:
         ("gain, with its 95 % interval", f"{value:+.1f} points ({low:+.1f} to {high:+.1f})"),
         ("items", f"{verdict.items} {_FORMS[verdict.evaluated]}"),
         ("better, worse", f"{verdict.better}, {verdict.worse}"),
-        ("p, one-sided", f"{_p(verdict.p)} (attempt {verdict.attempt} may spend {verdict.alpha:.3f})"),
+        ("p, one-sided", f"p {_p(verdict.p)} (attempt {verdict.attempt} may spend {verdict.alpha:.3f})"),
         ("calibration error, before and now", f"{verdict.ece[0]:.3f}, {verdict.ece[1]:.3f}"),
         (f"labels that tell a gain of {100 * WORTH:.0f} points", f"about {verdict.labels_for_worth}"),
     ]
@@ -165,7 +165,7 @@ def _chart(verdict: Verdict) -> str:
 
 
 def _p(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 else "less than 0.001"
+    return f"= {value:.3f}" if value >= 0.001 else "< 0.001"
 
 
 def _cell(value: str) -> str:
