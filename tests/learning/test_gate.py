@@ -58,7 +58,7 @@ def test_a_verdict_travels_as_json() -> None:
 
 def test_hardly_better_is_undecided_and_says_after_how_many_labels_to_ask() -> None:
     hardly = decide(evidence(CHAMPION, version("v2", wrong(range(12, 58)))))
-    assert hardly.decision == "undecided" and 0.05 < hardly.p < 0.5
+    assert hardly.decision == "undecided" and 0.1 < hardly.p < 0.5
     assert hardly.more_labels is not None and hardly.more_labels > 5 * N / 5
     folded = decide(evidence(CHAMPION, version("v2", wrong(range(12, 58))), evaluated="out-of-fold"))
     assert folded.more_labels is not None and folded.more_labels < hardly.more_labels
@@ -93,20 +93,20 @@ def test_noise_on_labels_with_few_items_refuses_nothing() -> None:
     names = [f"intent {place}" for place in range(77)]
     rng = np.random.default_rng(6)
     refused = 0
-    for _ in range(40):
+    for _ in range(25):
         gold = [names[int(place)] for place in rng.integers(0, 77, 300)]
         said = [[one if rng.random() < share else names[0] for one in gold] for share in (0.7, 0.8)]
         same = rng.random(300) < 0.6  # versions mostly err on the same items
         old, new = ([a if s else b for a, b, s in zip(said[0], its, same, strict=True)] for its in said)
         verdict = decide(Evidence(version("v1", old, gold=gold), version("v2", new, gold=gold), [(g,) for g in gold]))
         refused += any(one.kind == "label" for one in verdict.failed)
-    assert refused <= 2
+    assert refused <= 1
 
 
 @pytest.mark.parametrize("name", ["older", "agreed", "blind", "long texts"])
 def test_a_slice_that_suffers_is_refused(name: str) -> None:
     verdict = decide(evidence(CHAMPION, BETTER, slices={name: (np.arange(N) >= 40) & (np.arange(N) < 80)}))
-    assert verdict.p < 0.05 and verdict.decision == "refused"
+    assert verdict.p < 0.1 and verdict.decision == "refused"
     assert [(one.kind, one.name) for one in verdict.failed] == [("slice", name)]
 
 
@@ -117,14 +117,14 @@ def test_few_items_of_a_slice_are_not_believed() -> None:
 
 def test_worse_than_the_best_there_was_is_refused() -> None:
     verdict = decide(evidence(CHAMPION, BETTER, best=version("v0", wrong(range(30, 40)))))
-    assert verdict.p < 0.05 and verdict.decision == "refused" and failed(verdict) == {"best-ever"}
+    assert verdict.p < 0.1 and verdict.decision == "refused" and failed(verdict) == {"best-ever"}
     assert decide(evidence(CHAMPION, BETTER, best=version("v0", wrong(range(30, 58))))).promoted
 
 
 @pytest.mark.parametrize("score", [0.999, 0.5])
 def test_scores_that_mean_less_are_refused(score: float) -> None:
     verdict = decide(evidence(CHAMPION, version("v2", wrong(range(30, 60)), score)))
-    assert verdict.p < 0.05 and verdict.decision == "refused" and failed(verdict) == {"calibration"}
+    assert verdict.p < 0.1 and verdict.decision == "refused" and failed(verdict) == {"calibration"}
 
 
 def test_labels_that_the_champion_suddenly_disagrees_with_are_doubted() -> None:
@@ -149,6 +149,17 @@ def test_harder_texts_are_no_reason_against_what_is_better_on_old_and_new_ones()
     assert "look at the newer labels" in doubt.words and verdict.promoted
 
 
+def test_labels_that_are_far_below_what_the_champion_claims_are_doubted() -> None:
+    close = version("v2", wrong(range(14, 55)))
+    sure = replace(CHAMPION, scores=[0.95] * N)
+    verdict = decide(evidence(sure, close))
+    assert decide(evidence(CHAMPION, close)).promoted and not decide(evidence(CHAMPION, close)).doubt
+    assert verdict.alpha == pytest.approx(0.025)
+    assert "claims to be right on 0.95 of these items and agrees with 0.79" in verdict.doubt
+    much = version("v2", wrong(range(0, 20)))
+    assert decide(evidence(sure, much)).promoted  # harder texts, and a gain beyond doubt
+
+
 def spoilt(share: float) -> Callable[[np.random.Generator], bool]:
     """Whether a challenger that learned labels, of which ``share`` are flipped, is promoted on such labels."""
 
@@ -156,7 +167,7 @@ def spoilt(share: float) -> Callable[[np.random.Generator], bool]:
         flips = rng.random(N) < share
         gold = wrong(np.flatnonzero(flips).tolist())
         sides = [wrong(np.flatnonzero(rng.random(N) > right).tolist()) for right in (0.85, 0.85 - share / 2)]
-        old, new = (version(name, said, gold=gold) for name, said in zip(("v1", "v2"), sides, strict=True))
+        old, new = (version(name, said, 0.85, gold) for name, said in zip(("v1", "v2"), sides, strict=True))
         return decide(Evidence(old, new, [(one,) for one in gold])).promoted
 
     return run
@@ -165,7 +176,7 @@ def spoilt(share: float) -> Callable[[np.random.Generator], bool]:
 @pytest.mark.parametrize("share", [0.2, 0.35, 0.5])
 def test_flipped_labels_do_not_promote_what_learned_them(share: float) -> None:
     rng = np.random.default_rng(round(100 * share))
-    assert sum(spoilt(share)(rng) for _ in range(60)) <= 2
+    assert sum(spoilt(share)(rng) for _ in range(40)) <= 1
 
 
 def test_means_of_scores_are_judged_too() -> None:
@@ -185,7 +196,7 @@ def test_means_of_scores_are_judged_too() -> None:
 
 def test_attempts_share_what_may_be_spent() -> None:
     levels = [level(attempt) for attempt in range(1, 60)]
-    assert levels[0] == pytest.approx(0.05) and levels == sorted(levels, reverse=True) and sum(levels) <= ALPHA
+    assert levels[0] == pytest.approx(0.1) and levels == sorted(levels, reverse=True) and sum(levels) <= ALPHA
     close = version("v2", wrong(range(14, 55)))  # p is 0.02
     assert decide(evidence(CHAMPION, close)).promoted
     assert decide(evidence(CHAMPION, close, attempt=6)).decision == "undecided"

@@ -29,14 +29,14 @@ def verdict(wrong: range, best: range | None = None) -> Verdict:
     return decide(Evidence(version("v1-old", range(20)), version("v2-new", wrong), gold, slices=slices, best=known))
 
 
-PROMOTED, UNDECIDED, NO_GAIN = verdict(range(15, 22)), verdict(range(3, 20)), verdict(range(20))
+PROMOTED, UNDECIDED, NO_GAIN = verdict(range(15, 22)), verdict(range(2, 20)), verdict(range(20))
 REFUSED = verdict(range(15, 22), best=range(1))
 
 
 def test_a_promotion_in_words() -> None:
     assert words(PROMOTED) == (
         "Promoted: accuracy 0.930 against 0.800 on 100 held-out items, 15 better, 2 worse, p < 0.001, below "
-        "the 0.050 of attempt 1; no label or slice suffers."
+        "the 0.100 of attempt 1; no label or slice suffers."
     )
 
 
@@ -50,6 +50,12 @@ def test_an_open_question_says_what_would_answer_it() -> None:
     assert f"about {UNDECIDED.more_labels} more labels would tell it" in words(UNDECIDED)
     assert "v1-old goes on" in words(UNDECIDED)
     assert f"one of 3 points is told with about {NO_GAIN.labels_for_worth} labels" in words(NO_GAIN)
+
+
+def test_doubted_labels_are_told() -> None:
+    doubted = PROMOTED.model_copy(update={"doubt": "v1-old claims more: look at the labels"})
+    assert words(doubted) == f"{words(PROMOTED)} The labels are doubted: v1-old claims more: look at the labels."
+    assert "look at the labels" in markdown(doubted) and "look at the labels" in html(doubted)
 
 
 @pytest.mark.parametrize("one", [PROMOTED, UNDECIDED, NO_GAIN, REFUSED])

@@ -32,6 +32,7 @@ LIKELIHOOD_MARGIN = 0.02
 FALL = 0.1
 """By how much champion and labels must agree less on newer items before the newer labels are doubted."""
 _SURE = 0.05
+_FAR = 2.33  # standard errors that chance exceeds once in a hundred times
 _FEWEST = 20
 _SAMPLES = 2_000
 _CLIP = 0.001
@@ -155,8 +156,8 @@ def _of_label(name: str, said: Sequence[tuple[str, ...]], gold: Sequence[tuple[s
 
 
 def part(name: str, old: Outcome, new: Outcome, mask: Mask) -> Check:
-    """Refuses what is told to be worse on a slice (5 %), by more than ``MARGIN`` after shrinkage towards the gain on all
-    items."""
+    """Refuses what is told to be worse on a slice (5 %), by more than ``MARGIN`` after shrinkage towards the gain on
+    all items."""
     before, after = old.tally.part(mask), new.tally.part(mask)
     n, whole = int(mask.sum()), new.tally.value - old.tally.value
     gain = _shrunk(after.value - before.value, n, whole, spread(new.tally, old.tally) ** 2)
@@ -225,7 +226,7 @@ def agreement(old: Outcome, new: Outcome, older: Mask) -> Check:
     if min(sizes) >= _FEWEST:
         fall = parts[0].value - parts[1].value
         error = np.sqrt(sum(_variance(one) / size for one, size in zip(parts, sizes, strict=True)))
-        doubted = fall > FALL and fall > 2.33 * float(error)
+        doubted = fall > FALL and fall > _FAR * float(error)
         if doubted:
             words = f"the champion agrees with {parts[1].value:.2f} of the newer labels, {parts[0].value:.2f} of the "
             words += "older ones: look at the newer labels"
@@ -238,6 +239,20 @@ def agreement(old: Outcome, new: Outcome, older: Mask) -> Check:
         champion=parts[0].value,
         challenger=parts[1].value,
         words=words if passed else f"{words}; on the older ones it may be worse by {100 * -low:.0f} points",
+    )
+
+
+def doubt(old: Outcome) -> str:
+    """Why the labels are doubted, or "": the champion, which was calibrated when it was promoted, agrees with them far
+    less than its scores claim, by more than ``FALL`` and than chance explains (1 %). Either the texts became harder,
+    or many labels are wrong; of labels that are noise, a challenger is better as easily as worse."""
+    claims, right = np.asarray(old.scores, np.float64), np.asarray(old.right, np.float64)
+    gap = float((claims - right).mean())
+    if len(right) < _FEWEST or gap <= FALL or gap <= _FAR * float(np.std(claims - right)) / np.sqrt(len(right)):
+        return ""
+    return (
+        f"{old.name} claims to be right on {claims.mean():.2f} of these items and agrees with {right.mean():.2f} of "
+        "their labels: look at the labels"
     )
 
 

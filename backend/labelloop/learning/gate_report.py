@@ -45,7 +45,11 @@ $checks
 
 def words(verdict: Verdict) -> str:
     """What was decided, and the numbers that it was decided by; and what would decide where nothing did."""
-    one = verdict
+    said = _said(verdict)
+    return f"{said} The labels are doubted: {verdict.doubt}." if verdict.doubt else said
+
+
+def _said(one: Verdict) -> str:
     compared = (
         f"{one.decision.capitalize()}: {one.metric} {one.challenger:.3f} against {one.champion:.3f} on {one.items} "
         f"{_FORMS[one.evaluated]}, {one.better} better, {one.worse} worse, p {_p(one.p)}"

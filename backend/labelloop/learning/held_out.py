@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 SHARE = 0.2
 FEWEST = 300
-"""Different texts with a label from which on some are held out: a fifth of fewer decides next to nothing (of 60 items a
-gain of ten points is told in every other case), so fewer are cross-validated, each one by a version that has not seen
+"""Different texts with a label from which on some are held out: a fifth of fewer decides next to nothing (60 items
+tell a gain of ten points in two cases of three), so fewer are cross-validated, each by a version that has not seen
 it."""
 FOLDS = 5
 
