@@ -179,6 +179,32 @@ def test_flipped_labels_do_not_promote_what_learned_them(share: float) -> None:
     assert sum(spoilt(share)(rng) for _ in range(40)) <= 1
 
 
+def test_several_labels_of_an_item_are_judged_one_by_one() -> None:
+    gold = [(LABELS[place % 3], "Other") if place % 5 == 0 else (LABELS[place % 3],) for place in range(N)]
+
+    def tagged(name: str, said: list[tuple[str, ...]]) -> Outcome:
+        pairs = list(zip(gold, said, strict=True))
+        gained = [2.0 * len(set(its) & set(one)) for its, one in pairs]
+        possible = [float(len(its) + len(one)) for its, one in pairs]
+        right = [set(its) == set(one) for its, one in pairs]
+        return Outcome(
+            name, Tally("micro-F1", np.array(gained), np.array(possible)), [float(np.mean(right))] * N, right, said
+        )
+
+    old = tagged("v1", [one if place % 4 else one[1:] or ("Other",) for place, one in enumerate(gold)])
+    better = tagged("v2", [one if place % 16 else one[1:] or ("Other",) for place, one in enumerate(gold)])
+    never_other = tagged("v3", [one[:1] for one in gold])
+    assert decide(Evidence(old, better, gold)).promoted
+    refused = decide(Evidence(old, never_other, gold))
+    assert refused.gain[0] > 0 and refused.decision == "refused"
+    assert [one.name for one in refused.failed if one.kind == "label"] == ["Other"]
+
+
+def test_one_item_decides_nothing() -> None:
+    old, new = (version(name, [said], 0.5, gold=["Refund"]) for name, said in (("v1", "Other"), ("v2", "Refund")))
+    assert decide(Evidence(old, new, [("Refund",)])).decision == "undecided"
+
+
 def test_means_of_scores_are_judged_too() -> None:
     rng = np.random.default_rng(7)
     base = rng.uniform(0.2, 0.8, N)

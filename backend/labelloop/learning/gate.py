@@ -49,7 +49,7 @@ class Evidence:
     that were judged on when the champion was promoted, "agreed" those that several people answered alike, or ground
     truth; "blind" were labelled without a suggestion, so they alone do not flatter the version that suggested.
     ``best``: the best version there ever was, on the same items, where it is neither of the two.
-    ``attempt``: the how-manieth challenger of this champion, from 1; each pays from the same ``ALPHA``.
+    ``attempt``: which challenger of this champion it is, counted from 1; each pays from the same ``ALPHA``.
     """
 
     champion: Outcome
@@ -77,10 +77,9 @@ class Verdict(Word):
 
     ``champion``, ``challenger``: the metric's value of each. ``gain``: (value, low, high) of their difference, 95 %.
     ``better``, ``worse``: on how many items the challenger gained more, and less. ``p``: of ``evaluation.chance``;
-    below ``alpha`` it is told. ``ece``: calibration errors of champion and challenger.
-    ``doubt``: why the labels are doubted, or "". ``more_labels``: after about how
-    many more labels the gate would tell; None where it has told, or sees no gain. ``labels_for_worth``: how many in all
-    tell a gain of ``WORTH`` four times in five.
+    below ``alpha`` it is told. ``ece``: calibration errors of champion and challenger. ``doubt``: why the labels are
+    doubted, or "". ``more_labels``: after about how many more labels the gate would tell; None where it has told, or
+    sees no gain. ``labels_for_worth``: how many in all tell a gain of ``WORTH`` four times in five.
     """
 
     decision: Decision
@@ -153,7 +152,7 @@ def decide(evidence: Evidence) -> Verdict:
         ece=(old.ece, new.ece),
         checks=tuple(checks),
         doubt=doubt,
-        more_labels=_more_labels(evidence, gain, each) if decision == "undecided" else None,
+        more_labels=_more_labels(evidence, gain, each, alpha * _KEPT) if decision == "undecided" else None,
         labels_for_worth=_labels(items_needed(WORTH, max(each, 0.1), alpha) or 0, evidence),
     )
 
@@ -171,9 +170,10 @@ def _checks(evidence: Evidence) -> list[Check]:
     return checks
 
 
-def _more_labels(evidence: Evidence, gain: Estimate, each: float) -> int | None:
-    """At least a fifth of those there are, since a challenger of nearly the same labels tells nearly the same."""
-    needed = items_needed(gain.value, each, level(evidence.attempt + 1))
+def _more_labels(evidence: Evidence, gain: Estimate, each: float, alpha: float) -> int | None:
+    """At least a fifth of those there are, since a challenger of nearly the same labels tells nearly the same.
+    ``alpha``: of the next attempt."""
+    needed = items_needed(gain.value, each, alpha)
     n = len(evidence.gold)
     return None if needed is None else _labels(max(needed - n, math.ceil(n / 5)), evidence)
 

@@ -37,7 +37,7 @@ _FEWEST = 20
 _SAMPLES = 2_000
 _CLIP = 0.001
 _SEED = 13
-_DRAWN = 4_000_000
+_DRAWN = 4_000_000  # draws that are in memory at once
 
 Kind = Literal["constant", "label", "slice", "best-ever", "calibration", "agreement"]
 Mask = NDArray[np.bool_]
@@ -272,11 +272,8 @@ def _at_least(count: int, of: int, share: float) -> float:
 def _error_grown(old: Outcome, new: Outcome) -> float:
     """By how much the calibration error grew at least, at 5 %: a bootstrap over items, the same for both."""
     n = len(old.right)
-    drawn = (
-        np.random.default_rng(_SEED)
-        .multinomial(n, np.full(n, 1 / n), max(200, min(_SAMPLES, _DRAWN // n)))
-        .astype(np.float64)
-    )
+    samples = max(200, min(_SAMPLES, _DRAWN // n))
+    drawn = np.random.default_rng(_SEED).multinomial(n, np.full(n, 1 / n), samples).astype(np.float64)
     errors = []
     for one in (old, new):
         score = np.asarray(one.scores, np.float64)

@@ -25,8 +25,10 @@ _OTHERS = re.compile(r"[\W_]+")
 def held_out(texts: Sequence[str], salt: str, already: bool = False) -> NDArray[np.bool_]:
     """(n_texts,) whether each is held out; none is where there are fewer than ``FEWEST`` different ones.
 
-    It depends on the text and the salt alone, never on order, time or process. Texts that differ in case, white space,
-    punctuation, digits or the form of characters alone are copies, which are held out together or not at all.
+    Whether one is depends on the text and the salt alone, never on order, time or process. Texts that differ in case,
+    white space, punctuation, digits or the form of characters alone are copies, which are held out together or not at
+    all. A version from before the connection held out has learned from these items, which flatters it: beside a
+    challenger it is judged by its recipe out of fold, or on items that were labelled later.
 
     Args:
         texts: of labelled items, as models read them. salt: the connection's, so that no two hold out the same.
