@@ -9,11 +9,15 @@ from labelloop.evaluation import (
     Tally,
     ahead,
     calibration_error,
+    chance,
+    compared,
     differing,
     estimate,
     evaluate_one,
     evaluate_several,
+    items_needed,
     macro_f1,
+    spread,
 )
 from labelloop.words import Answer
 
@@ -135,3 +139,48 @@ def test_more_comparisons_make_wider_intervals() -> None:
 def test_other_items_cannot_be_compared() -> None:
     with pytest.raises(ValueError, match="the same items"):
         ahead(tally([1.0]), tally([1.0, 0.0]))
+
+
+def paired(better: int, worse: int, both: int, neither: int = 0) -> tuple[Tally, Tally]:
+    ours = [1.0] * better + [0.0] * worse + [1.0] * both + [0.0] * neither
+    theirs = [0.0] * better + [1.0] * worse + [1.0] * both + [0.0] * neither
+    return tally(ours), tally(theirs)
+
+
+def test_the_chance_of_right_and_wrong_is_mcnemars_mid_p() -> None:
+    assert 2 * chance(*paired(7, 1, 12, 1)) == pytest.approx(0.039, abs=5e-4)  # Fagerland et al. 2013, table 2
+    assert chance(*paired(0, 0, 20)) == 0.5
+    assert chance(*paired(9, 1, 0)) == chance(*paired(9, 1, 500))  # only what differs tells
+    assert chance(*paired(5, 9, 3)) == pytest.approx(1 - chance(*paired(9, 5, 3)))
+
+
+def test_the_chance_of_means_and_of_f1_is_found_by_swapping() -> None:
+    ours, theirs = paired(12, 4, 30)
+    halves = [tally(list(one.gained / 2)) for one in (ours, theirs)]  # the same, but not right or wrong any more
+    exact = chance(ours, theirs) + 0.5 * 1820 / 2**16  # without the half of the very same outcome that mid-p leaves out
+    assert chance(*halves) == pytest.approx(exact, abs=0.01)
+    rng = np.random.default_rng(4)
+    possible = rng.integers(1, 9, 200).astype(float)
+    noise = [tally(list(possible * rng.random(200)), list(possible)) for _ in range(2)]
+    assert 0.02 < chance(*noise) < 0.98
+    ahead_of = tally(list(np.minimum(possible, noise[0].gained + 0.1 * possible)), list(possible))
+    assert chance(ahead_of, noise[0]) < 0.001 and chance(noise[0], ahead_of) > 0.999
+
+
+def test_a_part_of_the_items() -> None:
+    ours, theirs = paired(3, 1, 2)
+    first = np.arange(6) < 4
+    assert (ours.part(first).value, theirs.part(first).value) == (0.75, 0.25)
+    assert compared(ours.part(first), theirs.part(first)) == (3, 1) and compared(ours, theirs) == (3, 1)
+    assert spread(ours, theirs) == pytest.approx(np.std([1, 1, 1, -1, 0, 0]))
+
+
+def test_so_many_items_tell_a_gain_four_times_in_five() -> None:
+    needed = items_needed(0.1, float(np.sqrt(0.2 - 0.1**2)), 0.05)
+    assert needed is not None
+    rng = np.random.default_rng(5)
+    better = rng.multinomial(needed, [0.15, 0.05, 0.8], 400)  # of five items one differs, and three of four are ours
+    told = np.mean([chance(*paired(int(won), int(lost), int(same))) < 0.05 for won, lost, same in better])
+    assert 0.74 < told < 0.88
+    assert items_needed(0.0, 0.4, 0.05) is None and items_needed(-0.1, 0.4, 0.05) is None
+    assert items_needed(0.05, 0.4, 0.05) > needed
