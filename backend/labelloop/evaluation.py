@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from labelloop.words import Answer, Path
+from labelloop.words import Answer, Field, Path
 
 BINS = 15
 NO_ANSWER = "(no answer)"
@@ -45,6 +45,16 @@ class Tally:
     def part(self, items: NDArray[np.bool_]) -> Tally:
         """Of the items where ``items``, (n_items,), is true."""
         return Tally(self.metric, self.gained[items], self.possible[items])
+
+
+def of_labels(field: Field, right: Sequence[Sequence[Path]], answers: Sequence[Answer]) -> Tally:
+    """What answers that choose labels gain: accuracy where one is chosen, micro-F1 where several are."""
+    pairs = [(set(known), set(answer.labels)) for known, answer in zip(right, answers, strict=True)]
+    if field.multiple:
+        gained = [2 * len(known & its) for known, its in pairs]
+        possible = [len(known) + len(its) for known, its in pairs]
+        return Tally("micro-F1", np.array(gained, np.float64), np.array(possible, np.float64))
+    return Tally("accuracy", np.array([float(k == i) for k, i in pairs]), np.ones(len(pairs)))
 
 
 class Estimate(NamedTuple):

@@ -6,12 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from labelloop import gold as rights
 from labelloop import offline
 from labelloop.errors import RequestError
-from labelloop.evaluation import Estimate, Tally, ahead, differing, estimate
+from labelloop.evaluation import Estimate, Tally, ahead, differing, estimate, of_labels
 from labelloop.settings import Settings
 from labelloop.studio.schema import Schema
 from labelloop.words import Answer, Field
@@ -80,12 +78,7 @@ def tally_of(field: Field, right: Sequence[Any], answers: Sequence[Answer]) -> T
     """What each row gained, by the metric of the field's kind: accuracy of one label, micro-F1 of several."""
     if field.kind in rights.KINDS:
         return rights.tally(field, right, answers)
-    pairs = [(set(known), set(answer.labels)) for known, answer in zip(right, answers, strict=True)]
-    if field.multiple:
-        gained = [2 * len(known & its) for known, its in pairs]
-        possible = [len(known) + len(its) for known, its in pairs]
-        return Tally("micro-F1", np.array(gained, np.float64), np.array(possible, np.float64))
-    return Tally("accuracy", np.array([float(k == i) for k, i in pairs]), np.ones(len(pairs)))
+    return of_labels(field, right, answers)
 
 
 @dataclass(frozen=True)

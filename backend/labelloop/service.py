@@ -21,10 +21,11 @@ from labelloop.errors import (
 )
 from labelloop.learning import intake
 from labelloop.learning.events import identify, reduce_event, same_project
+from labelloop.learning.refreshes import Trigger
 from labelloop.learning.spool import Spool
 from labelloop.learning.store import Connection, Store, Version
 from labelloop.learning.versions import direct, version_for
-from labelloop.scoring import freshen, push
+from labelloop.scoring import freshen, push, refresh
 from labelloop.scoring.queues import Scoring
 from labelloop.scoring.wire import Epoch, redis_errors
 from labelloop.settings import Settings
@@ -207,6 +208,9 @@ class Backend:
                 self._push_quietly(connection)
             elif new and action.startswith("ANNOTATION"):
                 self._freshen_quietly(connection)
+                self._look_quietly(connection)
+            elif new and action == "START_TRAINING":
+                self._train_quietly(connection)
         except (ConfigError, SettingsError) as error:
             log.warning("connection %d: the changed label config cannot be served: %s", connection.id, error)
         return action, new
@@ -248,6 +252,41 @@ class Backend:
                 freshen.want(self.scoring.redis, connection.id)
         except LabelLoopError as error:
             log.warning("connection %d: the next tasks are not made fresh: %s", connection.id, error)
+
+    def _look_quietly(self, connection: Connection) -> None:
+        """Has the trainer look whether there are labels enough. Where Redis is down, the next label does it."""
+        if not self.settings.refresh:
+            return
+        try:
+            with redis_errors():
+                refresh.look(self.scoring.redis, connection.id)
+        except LabelLoopError as error:
+            log.warning("connection %d: the trainer was not told of a label: %s", connection.id, error)
+
+    def _train_quietly(self, connection: Connection) -> None:
+        """Has every field trained that can be: somebody pressed *Start training*."""
+        try:
+            self.train(connection, "label_studio")
+        except LabelLoopError as error:
+            log.warning("connection %d: no training was started: %s", connection.id, error)
+
+    def train(self, connection: Connection, trigger: Trigger) -> list[str]:
+        """Has every field of the connection trained that can be; returns their names.
+
+        Raises:
+            RequestError: there is none.
+            UnavailableError: Redis does not answer, or no trainer lives.
+        """
+        version = self.store.champion(connection.id)
+        names = [plan.field.name for plan in version.bundle.plans if plan.trainable] if version else []
+        if not names:
+            raise RequestError(
+                "Nothing here can be trained: that needs a control with labels of the config, served by the encoder.",
+                "It learns by its memory all the same.",
+            )
+        for name in names:
+            refresh.ask(self.scoring.redis, connection.id, name, trigger)
+        return names
 
     def _push_quietly(self, connection: Connection) -> None:
         """Asks for a push. What it needs may be down, and nothing is lost then: the next push finds the same tasks."""

@@ -40,6 +40,7 @@ KindName = Literal[
     "question_answering", "translation", "summarisation", "dialogue", "generation",
 ]  # fmt: skip
 Several = Literal["majority", "latest"]
+Peft = Literal["lora", "dora", "ia3", "prompt_tuning", "prefix_tuning", "bottleneck", "bitfit", "full"]
 _OWN_STARTER = frozenset({"auto", "encoder", "causal", "remote"})  # they need no model of their own
 
 
@@ -194,6 +195,11 @@ class Settings(BaseSettings):
     push_chunk: int = Field(250, ge=1, le=5000, description="tasks that one push job reads, scores and imports")
     freshen: int = Field(
         50, ge=0, le=500, description="tasks, of those that annotators see next, that are scored anew after a label"
+    )
+    refresh: bool = Field(True, description="train by itself when there are half as many labels again as the last time")
+    refresh_budget: float = Field(10.0, gt=0, description="longest training of one field, minutes")
+    peft: Peft = Field(
+        "lora", description="what is trained on an encoder: lora, dora, ia3, bottleneck, bitfit, full, ..."
     )
     several: Several = Field(
         "majority", description='whose answer counts where several people label a task: "majority" or "latest"'

@@ -303,6 +303,12 @@ class FieldPlan(Word):
     precision: float | None = None
 
     @property
+    def trainable(self) -> bool:
+        """Whether an adapter can be trained for it: it chooses among labels of the config, by an encoder."""
+        engines = (self.engine, self.beside.engine if self.beside else "")
+        return not self.field.structured and not self.field.dynamic and "encoder" in engines
+
+    @property
     def alone(self) -> tuple[FieldPlan, ...]:
         """A plan for each engine that has a say: what it would answer by itself."""
         first = self.model_copy(update={"beside": None})

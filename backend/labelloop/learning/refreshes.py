@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from labelloop.errors import RequestError
 from labelloop.learning.store import Store
 from labelloop.learning.tables import RefreshRow, now
 
-Trigger = Literal["labels", "schedule", "agreement", "label_studio", "command", "api"]
+Trigger = Literal["labels", "label_studio", "command", "api", "resumed"]
 State = Literal["running", "promoted", "refused", "undecided", "failed", "stopped"]
 
 FEWEST = 16
@@ -34,6 +34,7 @@ class Refresh:
     state: str
     labels: int
     items: tuple[int, ...]
+    held_out: bool
     parent: str
     adapter: str | None
     version_id: int | None
@@ -64,6 +65,7 @@ def end(
     state: State,
     *,
     items: Sequence[int] = (),
+    held_out: bool = False,
     adapter: str | None = None,
     version_id: int | None = None,
     verdict: Mapping[str, Any] | None = None,
@@ -75,7 +77,7 @@ def end(
         if row is None:
             raise RequestError(f"There is no refresh {number}.")
         row.state, row.ended_at, row.items, row.adapter = state, now(), list(items), adapter
-        row.version_id, row.verdict, row.error = version_id, dict(verdict or {}), error
+        row.version_id, row.verdict, row.error, row.held_out = version_id, dict(verdict or {}), error, held_out
 
 
 def listed(store: Store, connection_id: int, field: str = "", most: int = 100) -> list[Refresh]:
@@ -85,6 +87,14 @@ def listed(store: Store, connection_id: int, field: str = "", most: int = 100) -
         wanted = wanted.where(RefreshRow.field == field)
     with store.session() as session:
         return [_refresh(row) for row in session.scalars(wanted.order_by(RefreshRow.id.desc()).limit(most))]
+
+
+def unfinished(store: Store) -> list[Refresh]:
+    """Attempts that are running, or were when their process ended, and were not made anew since."""
+    newest = select(func.max(RefreshRow.id)).group_by(RefreshRow.connection_id, RefreshRow.field)
+    wanted = select(RefreshRow).where(RefreshRow.id.in_(newest), RefreshRow.state.in_(("running", "stopped")))
+    with store.session() as session:
+        return [_refresh(row) for row in session.scalars(wanted.order_by(RefreshRow.id))]
 
 
 def due(labels: int, former: Sequence[Refresh]) -> bool:
@@ -110,6 +120,7 @@ def _refresh(row: RefreshRow) -> Refresh:
         row.state,
         row.labels,
         tuple(row.items),
+        row.held_out,
         row.parent,
         row.adapter,
         row.version_id,

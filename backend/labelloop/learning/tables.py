@@ -166,12 +166,12 @@ class AnnotationRow(Base):
 
 
 class AdapterRow(Base):
-    """Trained weights. ``sha``: SHA-256 of ``content``, which is one file. ``about``: its method, engine and sizes."""
+    """Trained weights. ``sha``: of ``about``, which is JSON, and ``content`` (``engines.adapter_files`` says how)."""
 
     __tablename__ = "adapters"
 
     sha: Mapped[str] = mapped_column(String(64), primary_key=True)
-    about: Mapped[dict[str, Any]]
+    about: Mapped[str] = mapped_column(Text)
     content: Mapped[bytes] = mapped_column(LargeBinary)
     created_at: Mapped[datetime] = mapped_column(default=now)
 
@@ -180,7 +180,8 @@ class RefreshRow(Base):
     """One attempt to train something better for a field.
 
     ``trigger``: what asked for it. ``state``: "running", "promoted", "refused", "undecided", "failed" or "stopped".
-    ``labels``: how many examples there were; ``items``: the ids of those that were trained on. ``parent``: digest of
+    ``labels``: how many examples there were; ``items``: the ids of those that were trained on.
+    ``held_out``: whether others were kept for the gate. ``parent``: digest of
     the bundle that served. ``adapter``: sha of what was trained. ``version_id``: of the version that serves it.
     ``verdict``: of the gate, as JSON. ``error``: why it failed, or "".
     """
@@ -194,6 +195,7 @@ class RefreshRow(Base):
     state: Mapped[str] = mapped_column(String(20), default="running")
     labels: Mapped[int] = mapped_column(Integer)
     items: Mapped[list[Any]] = mapped_column(default=list)
+    held_out: Mapped[bool] = mapped_column(Boolean, default=False)
     parent: Mapped[str] = mapped_column(String(64))
     adapter: Mapped[str | None] = mapped_column(String(64))
     version_id: Mapped[int | None]

@@ -12,6 +12,7 @@ from rq.timeouts import BaseTimeoutException
 
 from labelloop import tasks
 from labelloop.errors import LabelLoopError, ModelError, SettingsError
+from labelloop.learning.refreshes import Trigger
 from labelloop.scoring import cache, tickets, wire
 from labelloop.scoring.pace import Pace, cost, order
 from labelloop.scoring.wire import ZERO_SHOT, Epoch
@@ -255,6 +256,27 @@ def push_step(connection_id: int) -> None:
     from labelloop.scoring.push_steps import step  # it needs this module
 
     step(here(), connection_id)
+
+
+def refresh(connection_id: int, field: str, trigger: Trigger) -> None:
+    """Trains a field of a connection."""
+    from labelloop.scoring.refresh_job import serve  # it needs this module
+
+    serve(here(), connection_id, field, trigger)
+
+
+def refresh_due(connection_id: int) -> None:
+    """Trains the fields of a connection that have labels enough for it."""
+    from labelloop.scoring.refresh_job import look  # it needs this module
+
+    look(here(), connection_id)
+
+
+def refresh_resumed() -> None:
+    """Trains again what a trainer left unfinished."""
+    from labelloop.scoring.refresh_job import resume  # it needs this module
+
+    resume(here())
 
 
 def read_back() -> None:

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from labelloop.errors import LabelLoopError
+from labelloop.learning.reading import as_read
 from labelloop.scoring.wire import Epoch
 from labelloop.settings import Settings
-from labelloop.studio.render import render_all
-from labelloop.words import Bundle, Example, FieldPlan
+from labelloop.words import Bundle, FieldPlan
 
 if TYPE_CHECKING:
     from labelloop.learning.store import Store
-    from labelloop.tasks import Recollection, recollection
+    from labelloop.tasks import Recollection
     from labelloop.tasks.roll import Roll
 
 log = logging.getLogger(__name__)
@@ -82,19 +82,5 @@ class Memories:
         for item in found.gone:
             roll.put(item, None)
         for one in sorted(found.found, key=lambda one: (one.epoch, one.item)):  # the latest come last
-            roll.put(one.item, _as_read(plan, one, self._settings))
+            roll.put(one.item, as_read(plan, one, self._settings))
         return bool(found.gone or found.found)
-
-
-def _as_read(plan: FieldPlan, one: Example, settings: Settings) -> recollection.Example | None:
-    """The example as the engines read its item; None where there is no text, or only behind an address."""
-    from labelloop.tasks.recollection import Example as Read
-
-    name = plan.field.name
-    texts: Mapping[str, str] = render_all(
-        [plan.field], one.data, limit=settings.max_text_chars, given={name: one.given}
-    )[0]
-    text = texts.get(name, "")
-    if not text.strip():
-        return None
-    return Read(text, tuple(one.answer.labels), tuple(one.answer.spans), tuple(one.answer.texts), one.answer.links)

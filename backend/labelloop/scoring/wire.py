@@ -26,6 +26,7 @@ LANES = ("interactive", "predict", "push")  # most urgent first
 SCORING_LANES = ("interactive", "predict")  # those that have streams of items
 GROUP = "workers"
 
+TRAIN_S = 4 * 3600  # a training is given up after so long; its own budget ends it far sooner
 ALONE_S = 300  # a job is given up when it has scored nothing for so long
 BEAT_S = 3.0  # a worker says that it lives
 ALIVE_S = 15  # ... and is taken for dead when it has been silent for so long
@@ -57,6 +58,10 @@ SYNC_RECENT = "labelloop:sync:recent"
 SYNC_LEASE = "labelloop:sync:lease"
 
 FRESHEN = "labelloop:freshen"
+REFRESH = "labelloop:refresh:{connection}"
+REFRESH_WANTED = "labelloop:refresh:wanted"
+REFRESH_LOOKED = "labelloop:refresh:{connection}:looked"
+REFRESH_LEASE = "labelloop:refresh:{connection}:{field}:lease"
 FRESHEN_LEASE = "labelloop:freshen:{connection}:lease"
 
 RedisBytes: TypeAlias = Any  # a Redis that answers in bytes; redis-py's own types cannot say so

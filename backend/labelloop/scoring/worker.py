@@ -132,6 +132,8 @@ def run(settings: Settings, queues: Sequence[str] = wire.LANES) -> int:
         if set(queues) & set(wire.LANES):
             _warm_up(place)
         signals.starting = False
+        if "refresh" in queues:
+            wire.enqueue("refresh", place.redis, "refresh_resumed")
         beat.state = "ready"
         beat.now()
         log.info("worker %s is warm and serves %s", name, ", ".join(queues))

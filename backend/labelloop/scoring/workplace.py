@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from redis.exceptions import ResponseError
 
+from labelloop.errors import LabelLoopError
 from labelloop.scoring import wire
 from labelloop.scoring.memories import Memories
 from labelloop.scoring.wire import Epoch
@@ -78,10 +79,23 @@ class Workplace:
         if value is None:
             return None
         bundle = Bundle.model_validate_json(value)
+        self.fetch(bundle)
         self._bundles[digest] = bundle
         if len(self._bundles) > _BUNDLES:
             self._bundles.popitem(last=False)
         return bundle
+
+    def fetch(self, bundle: Bundle) -> None:
+        """Brings the bundle's adapters to this machine. Where that fails, answering says what is missing."""
+        if not any(plan.adapter for plan in bundle.plans):
+            return
+        from labelloop.learning.adapters import fetch
+        from labelloop.tasks.trained import folder
+
+        try:
+            fetch(self.store, bundle, folder(self.settings))
+        except (LabelLoopError, OSError) as error:
+            log.error("bundle %s: an adapter is not here: %s", bundle.digest[:8], error)
 
     def memories(self, bundle: Bundle, digest: str, epoch: Epoch) -> Mapping[str, Recollection]:
         """What the connection's labels say beside the engines, up to this epoch at least."""

@@ -78,6 +78,11 @@ class Roll:
         known = self._texts.get(text)
         return None if known is None else self._items[known[1]]
 
+    def items(self) -> list[tuple[int, Example]]:
+        """(item, example) of each text, in the order in which they came."""
+        self._refresh()
+        return [(item, self._items[item]) for _, item in self._texts.values()]
+
     def latest(self, most: int, beside: int = 0) -> list[Example]:
         """At most ``most`` examples in the order in which they came, without the ``beside`` newest.
 

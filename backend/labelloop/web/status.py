@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from flask import Blueprint, Response, jsonify
@@ -9,6 +10,7 @@ from flask import Blueprint, Response, jsonify
 from labelloop import __version__
 from labelloop.errors import UnavailableError
 from labelloop.learning.store import Connection, Store
+from labelloop.scoring import refresh
 from labelloop.web.protocol import backend
 
 blueprint = Blueprint("status", __name__)
@@ -39,7 +41,14 @@ def describe(store: Store, one: Connection) -> dict[str, Any]:
 @blueprint.get("/k/<key>/status")
 def connection_status(key: str) -> Response:
     """The connection of this key."""
-    return jsonify({**describe(backend().store, backend().connection(key)), "queues": _queues()})
+    one = backend().connection(key)
+    return jsonify({**describe(backend().store, one), "training": _training(one), "queues": _queues()})
+
+
+@blueprint.post("/k/<key>/refresh")
+def start_refresh(key: str) -> tuple[Response, int]:
+    """Has every control of the connection trained that can be; its status says how far that is."""
+    return jsonify({"training": backend().train(backend().connection(key), "api")}), 202
 
 
 @blueprint.get("/status")
@@ -51,6 +60,14 @@ def status() -> Response:
     if known is not None:
         answer["connections"] = known
     return jsonify(answer)
+
+
+def _training(one: Connection) -> list[dict[str, Any]]:
+    try:
+        found = refresh.progress(backend().scoring.redis, one.id)
+    except UnavailableError as error:
+        return [{"error": str(error)}]
+    return [{**asdict(its), "eta_s": its.eta_s} for its in found]
 
 
 def _queues() -> dict[str, Any]:

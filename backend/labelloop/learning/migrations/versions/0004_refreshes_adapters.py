@@ -14,7 +14,7 @@ def upgrade() -> None:
     op.create_table(
         "adapters",
         sa.Column("sha", sa.String(64), primary_key=True),
-        sa.Column("about", sa.JSON, nullable=False),
+        sa.Column("about", sa.Text, nullable=False),
         sa.Column("content", sa.LargeBinary, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
     )
@@ -27,6 +27,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(20), nullable=False),
         sa.Column("labels", sa.Integer, nullable=False),
         sa.Column("items", sa.JSON, nullable=False),
+        sa.Column("held_out", sa.Boolean, nullable=False),
         sa.Column("parent", sa.String(64), nullable=False),
         sa.Column("adapter", sa.String(64)),
         sa.Column("version_id", sa.Integer),
