@@ -1,0 +1,172 @@
+"""Training from labels to a version that serves, or does not: the real starter encoder, a real store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from labelloop import tasks
+from labelloop.errors import ModelError, RequestError
+from labelloop.learning import adapters, gate, intake, refresh, refreshes
+from labelloop.learning.gate import Evidence, Verdict
+from labelloop.learning.store import Connection, Store
+from labelloop.learning.tables import AdapterRow
+from labelloop.learning.versions import version_for
+from labelloop.settings import Settings
+from labelloop.tasks import trained, training
+from support.labelling import Labelling
+
+CONFIG = (
+    '<View><Text name="text" value="$text"/><Choices name="topic" toName="text"><Choice value="team A"/>'
+    '<Choice value="team B"/></Choices><TextArea name="note" toName="text"/></View>'
+)
+WHAT = ("card", "invoice", "refund", "price", "tax", "payment", "fee", "bill")
+WAY = ("parcel", "courier", "delivery", "box", "shipment", "postman", "address", "van")
+TEXTS = [(f"The {word} was wrong {when}.", team) for team, words in (("team A", WHAT), ("team B", WAY)) for word in words
+         for when in ("today", "again")]  # fmt: skip
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path / "data", device="cpu", encoder="starter")
+
+
+@pytest.fixture
+def connection(store: Store, settings: Settings) -> Connection:
+    made = store.create_connection("http://studio", 3, 4, "p", "")[0]
+    version_for(store, made, CONFIG, settings)
+    return made
+
+
+@pytest.fixture
+def labelled(store: Store, connection: Connection) -> Connection:
+    labelling = Labelling()
+    for text, team in TEXTS:
+        labelling.annotate(labelling.add_task(text), team)
+    for action, body in labelling.events:
+        intake.receive(store, connection.id, action, body)
+    return connection
+
+
+def decided(monkeypatch: pytest.MonkeyPatch, decision: str) -> list[Evidence]:
+    """The gate says this, of whatever it is shown; what that was."""
+    seen: list[Evidence] = []
+    real = gate.decide
+
+    def decide(evidence: Evidence) -> Verdict:
+        seen.append(evidence)
+        return real(evidence).model_copy(update={"decision": decision})
+
+    monkeypatch.setattr(gate, "decide", decide)
+    return seen
+
+
+def loud(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An adapter gets a voice, though these few easy labels leave it nothing to add."""
+    from labelloop.tasks import voices
+
+    monkeypatch.setattr(voices, "weigh", lambda *_: (voices.Voices(0.5, 0.5), 0.0))
+
+
+def test_what_the_gate_promotes_serves_and_is_fetched_where_it_is_needed(
+    store: Store, labelled: Connection, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loud(monkeypatch)
+    seen = decided(monkeypatch, "promoted")
+    before = store.champion(labelled.id)
+    shares: list[float] = []
+    done = refresh.attempt(store, labelled.id, "topic", "command", settings, shares.append)
+    assert done.state == "promoted" and shares == sorted(shares) and shares[-1] == 1.0
+    (evidence,) = seen
+    assert evidence.evaluated == "out-of-fold" and len(evidence.gold) == len(TEXTS) and evidence.attempt == 1
+    version = store.champion(labelled.id)
+    assert before is not None and version is not None and version.parent_id == before.id
+    topic, note = version.bundle.plans
+    assert topic.adapter and note.adapter is None and topic.field == before.bundle.plans[0].field
+    (record,) = refreshes.listed(store, labelled.id)
+    assert (record.state, record.adapter, record.version_id) == ("promoted", topic.adapter, version.id)
+    assert sorted(record.items) == list(range(1, len(TEXTS) + 1)) and record.verdict["words"] == done.words
+    assert version_for(store, labelled, CONFIG, settings).name == version.name, "it goes on serving"
+
+    rendered = [{"topic": "Where is the postman?"}]
+    here = tasks.answer(version.bundle, rendered, settings)[0][0]
+    plain = tasks.answer(before.bundle, rendered, settings)[0][0]
+    assert here.score != plain.score
+    elsewhere = settings.model_copy(update={"data_dir": tmp_path / "elsewhere"})
+    with pytest.raises(ModelError):
+        tasks.answer(version.bundle, rendered, elsewhere)
+    adapters.fetch(store, version.bundle, trained.folder(elsewhere))
+    there = tasks.answer(version.bundle, rendered, elsewhere)[0][0]
+    assert there.score == pytest.approx(here.score, abs=1e-6) and there.labels == here.labels
+
+
+def test_what_the_gate_refuses_does_not_serve_and_the_next_attempt_counts_it(
+    store: Store, labelled: Connection, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loud(monkeypatch)
+    seen = decided(monkeypatch, "refused")
+    before = store.champion(labelled.id)
+    assert refresh.due_fields(store, labelled.id, settings) == ["topic"]
+    for _ in range(2):
+        assert refresh.attempt(store, labelled.id, "topic", "labels", settings).state == "refused"
+    assert store.champion(labelled.id) == before
+    assert [one.attempt for one in seen] == [1, 2]
+    assert refresh.due_fields(store, labelled.id, settings) == []
+
+
+def test_training_that_adds_nothing_is_undecided_and_keeps_no_adapter(
+    store: Store, labelled: Connection, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from labelloop.tasks import voices
+
+    monkeypatch.setattr(voices, "weigh", lambda *_: (voices.Voices(), 0.0))
+    done = refresh.attempt(store, labelled.id, "topic", "labels", settings)
+    assert done.state == "undecided" and "go on" in done.words
+    with store.session() as session:
+        assert session.query(AdapterRow).count() == 0
+
+
+def test_a_version_that_began_to_serve_meanwhile_is_not_replaced(
+    store: Store, labelled: Connection, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loud(monkeypatch)
+    decided(monkeypatch, "promoted")
+    other = CONFIG.replace("team B", "team C")
+
+    def train(*given: object) -> training.Trained:
+        version_for(store, labelled, other, settings)
+        return real(*given)  # type: ignore[arg-type]
+
+    real = training.train
+    monkeypatch.setattr(training, "train", train)
+    assert refresh.attempt(store, labelled.id, "topic", "labels", settings).state == "undecided"
+    champion = store.champion(labelled.id)
+    assert champion is not None and champion.bundle.plans[0].adapter is None
+    assert [label.text for label in champion.bundle.plans[0].field.labels] == ["team A", "team C"]
+
+
+def test_a_stopped_attempt_is_written_down_and_taken_up_again(
+    store: Store, labelled: Connection, settings: Settings
+) -> None:
+    class Stop(Exception):
+        """Enough."""
+
+    def watch(share: float) -> None:
+        if share > 0.1:
+            raise Stop
+
+    with pytest.raises(Stop):
+        refresh.attempt(store, labelled.id, "topic", "labels", settings, watch)
+    (left,) = refreshes.unfinished(store)
+    assert (left.field, left.state) == ("topic", "stopped")
+    refresh.attempt(store, labelled.id, "topic", "resumed", settings)
+    assert refreshes.unfinished(store) == []
+
+
+def test_mistakes_are_named(store: Store, connection: Connection, settings: Settings) -> None:
+    for field, message in (("nothing", "No control 'nothing'"), ("note", "not trained"), ("topic", "0 labelled texts")):
+        with pytest.raises(RequestError, match=message):
+            refresh.attempt(store, connection.id, field, "command", settings)
+    assert refreshes.listed(store, connection.id) == []
+    assert refresh.due_fields(store, connection.id, settings) == []

@@ -1,0 +1,110 @@
+"""Asking for a refresh and what the trainer does: one at a time, told as it goes, taken up again after a stop."""
+
+from __future__ import annotations
+
+import pytest
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from labelloop.errors import NoWorkerError, RequestError
+from labelloop.learning import refresh as learning
+from labelloop.learning import refreshes
+from labelloop.learning.store import Store
+from labelloop.scoring import refresh, refresh_job, wire
+from labelloop.scoring.workplace import Workplace
+
+
+@pytest.fixture
+def connection(store: Store) -> int:
+    return store.create_connection("", 3, 4, "p", "")[0].id
+
+
+@pytest.fixture
+def trainer(place: Workplace) -> Workplace:
+    place.redis.set(wire.ALIVE.format(lane="refresh"), "here")
+    return place
+
+
+def work(place: Workplace) -> int:
+    """Does what waits, as the trainer would; returns how many jobs there were."""
+    done = 0
+    while (job_id := place.redis.lpop(wire.rq_list("refresh"))) is not None:
+        Job.fetch(job_id.decode(), connection=place.redis, serializer=JSONSerializer).perform()
+        done += 1
+    return done
+
+
+def told(place: Workplace, connection: int) -> list[tuple[str, str]]:
+    return [(one.state, one.words) for one in refresh.progress(place.redis, connection)]
+
+
+def test_what_is_asked_for_twice_is_trained_once_and_told_as_it_goes(
+    trainer: Workplace, connection: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, str]] = []
+
+    def attempt(store: Store, number: int, field: str, trigger: str, settings: object, watch: learning.Watch) -> object:
+        seen.append((field, trigger))
+        watch(0.5)
+        seen.extend(told(trainer, number))
+        refresh_job.serve(trainer, number, field, "api")  # another trainer, meanwhile: ours has the lease
+        return learning.Done("refused", "Refused: not better.")
+
+    monkeypatch.setattr(learning, "attempt", attempt)
+    for _ in range(2):
+        refresh.ask(trainer.redis, connection, "topic", "command")
+    assert told(trainer, connection) == [("waiting", "")]
+    assert work(trainer) == 1
+    assert seen == [("topic", "command"), ("training", "")]
+    assert told(trainer, connection) == [("refused", "Refused: not better.")]
+    refresh.ask(trainer.redis, connection, "topic", "command")
+    assert work(trainer) == 1
+
+
+def test_a_failure_is_told_with_its_reason(
+    trainer: Workplace, connection: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def attempt(*_: object) -> object:
+        raise RequestError("'topic' has 3 labelled texts.", "Label some more.")
+
+    monkeypatch.setattr(learning, "attempt", attempt)
+    refresh.ask(trainer.redis, connection, "topic", "command")
+    work(trainer)
+    ((state, words),) = told(trainer, connection)
+    assert state == "failed" and "3 labelled texts" in words
+
+
+def test_without_a_trainer_nothing_is_asked_for(place: Workplace, connection: int) -> None:
+    with pytest.raises(NoWorkerError, match="refresh"):
+        refresh.ask(place.redis, connection, "topic", "command")
+    refresh.look(place.redis, connection)
+    assert place.redis.llen(wire.rq_list("refresh")) == 0
+
+
+def test_new_labels_make_the_trainer_look_once_a_minute(
+    trainer: Workplace, connection: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(learning, "due_fields", lambda *_: ["topic", "tone"])
+    monkeypatch.setattr(learning, "attempt", lambda *given: asked.append(given[2]) or learning.Done("refused", ""))
+    for _ in range(3):
+        refresh.look(trainer.redis, connection)
+    assert work(trainer) == 1 and asked == ["topic", "tone"]
+    trainer.settings.__dict__["refresh"] = False
+    trainer.redis.delete(wire.REFRESH_LOOKED.format(connection=connection))
+    refresh.look(trainer.redis, connection)
+    assert work(trainer) == 1 and asked == ["topic", "tone"]
+
+
+def test_what_a_trainer_left_unfinished_is_asked_for_again(
+    trainer: Workplace, store: Store, connection: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+    monkeypatch.setattr(
+        learning, "attempt", lambda *its: asked.append((its[2], its[3])) or learning.Done("refused", "")
+    )
+    refreshes.begin(store, connection, "topic", "labels", 20, "p" * 64)
+    refreshes.end(store, refreshes.begin(store, connection, "tone", "labels", 20, "p" * 64), "refused")
+    refresh_job.resume(trainer)
+    work(trainer)
+    assert asked == [("topic", "resumed")]
