@@ -110,7 +110,8 @@ def write(whole: dict) -> None:
     for name, cells in whole["data_sets"].items():
         for cell in cells:
             values = [f"{cell[one]['accuracy']:.3f} / {cell[one]['log_loss']:.3f}" for one in SYSTEMS]
-            more = [f"{cell['shown']}", f"{cell['weight']:g}", f"{cell['plain_s']:.2f}", f"{cell['behind_s']:.2f}"]
+            behind = f"{cell['behind_s']:.2f}" if cell["shown"] else ""
+            more = [f"{cell['shown']}", f"{cell['weight']:g}", f"{cell['plain_s']:.2f}", behind]
             lines.append(f"| {name} | {cell['budget']} | {cell['seed']} | " + " | ".join([*values, *more]) + " |")
         means = [{one: math.fsum(c[s][one] for c in cells) / len(cells) for one in cells[0][s]} for s in SYSTEMS]
         values = [f"**{one['accuracy']:.3f} / {one['log_loss']:.3f}**" for one in means]

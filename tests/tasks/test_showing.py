@@ -265,7 +265,7 @@ def test_a_remote_model_is_shown_them_as_turns(make_field: MakeField, server: Mo
     assert [one["role"] for one in before] == ["user", "assistant"] * len(memory.shown.turns)
     assert before[1]["content"] == "AB"[memory.shown.turns[0][1]] and memory.shown.turns[0][0] in before[0]["content"]
     engine = load("remote", served[0].model, served[0].revision, served[1])
-    long = "word " * 5000
+    long = " ".join(f"word {number}" for number in range(2000))
     told = [["left"], ["right"]]
     sizes = engine.shown_sizes(told, memory.shown.turns)
     assert sum(sizes) <= engine.spare(told)
