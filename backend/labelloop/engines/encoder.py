@@ -27,8 +27,8 @@ class Encoder:
     Gurevych 2019 pool tokens by their mean; this goes on with it one level up). Every token is read; nothing is cut.
     """
 
-    def __init__(self, model: SentenceTransformer) -> None:
-        self._model = model.eval()
+    def __init__(self, model: SentenceTransformer, revision: str = "") -> None:
+        self._model, self.revision = model.eval(), revision
         self._tokenizer: Any = model.tokenizer
         self._prompt = model.prompts.get(model.default_prompt_name or "", "")
         config = getattr(model[0], "config", None)
@@ -54,16 +54,22 @@ class Encoder:
 
     def against(self, vectors: Vectors, labels: Sequence[Sequence[str]]) -> Vectors:
         """As ``rank``, of (n_texts, d) vectors that ``embed`` gave: memory wants them too, and a text is read once."""
+        meanings = self.meanings(labels)
+        if not len(vectors) or not labels:
+            return np.zeros((len(vectors), len(labels)), np.float32)
+        scores: Vectors = vectors @ meanings.T
+        return scores
+
+    def meanings(self, labels: Sequence[Sequence[str]]) -> Vectors:
+        """(n_labels, d) the mean direction of each label's verbalizations, of length 1. Raises as ``rank``."""
         if any(not verbalizations for verbalizations in labels):
             raise ValueError("every label needs at least one verbalization")
         flat = [verbalization for verbalizations in labels for verbalization in verbalizations]
         kept = self._labels.get(flat, lambda new: list(self.embed(new)))
-        if not len(vectors) or not labels:
-            return np.zeros((len(vectors), len(labels)), np.float32)
+        if not labels:
+            return self.embed([])
         starts = np.cumsum([0, *(len(verbalizations) for verbalizations in labels[:-1])])
-        means = np.add.reduceat(np.stack(kept), starts, axis=0)
-        scores: Vectors = vectors @ _unit(means).T
-        return scores
+        return _unit(np.add.reduceat(np.stack(kept), starts, axis=0))
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """(n_texts, d) vectors of length 1. Memory does not grow with the length of a text but for its tokens."""
@@ -116,6 +122,23 @@ class Encoder:
     def token_counts(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, special ones included. About a hundredth of the cost of embedding it."""
         return [len(ids) for ids in self._tokenize(texts)]
+
+    def token_ids(self, texts: Sequence[str], longest: int) -> list[list[int]]:
+        """Token ids of each text, special ones included, cut so that there are at most ``longest`` and no more than one
+        window holds: what a text is trained by."""
+        most = min(longest, self._window)
+        each = [ids.tolist() for ids in self._tokenize(texts)]
+        return [ids if len(ids) <= most else [*ids[: most - self._tail], *ids[len(ids) - self._tail :]] for ids in each]
+
+    @property
+    def model(self) -> SentenceTransformer:
+        """What computes: for training, on branches of it, and for engines that share its weights."""
+        return self._model
+
+    @property
+    def budget(self) -> int:
+        """Padded tokens of one forward pass."""
+        return self._budget
 
     def windows(self, texts: Sequence[str]) -> list[int]:
         """Into how many windows each text is cut to be read whole."""
@@ -189,4 +212,4 @@ def load(model: str, revision: str, settings: Settings) -> Encoder:
             trust_remote_code=False,
             model_kwargs={"use_safetensors": True},
         )
-        return Encoder(loaded)
+        return Encoder(loaded, revision)

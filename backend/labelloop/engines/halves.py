@@ -1,0 +1,123 @@
+"""A transformer in two halves: the lower layers, which are frozen and read each text once, and the upper, which train.
+
+What a frozen layer gives for a text never changes, so it is computed once and kept; a step of training then costs the
+upper layers alone. The model itself runs both times, so masks, positions and pooling are its own: in the lower half it
+is stopped at the border, in the upper half its first layers hand on what they are given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from labelloop.engines.adapters import named_layers, transformer_of
+from labelloop.engines.batching import batches
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+
+class _Stop(Exception):
+    """The border is reached."""
+
+
+class Lower:
+    """The first ``count`` layers of a model, which are not changed."""
+
+    def __init__(self, model: SentenceTransformer, count: int, budget: int) -> None:
+        self._model, self._budget = model, budget
+        self._layers = [layer for _, layer in named_layers(transformer_of(model))]
+        self._count = count
+
+    def read(self, ids: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+        """Per text (n_tokens, d) what goes into the layer behind the border, where the model lies."""
+        found: list[torch.Tensor] = [torch.empty(0)] * len(ids)
+        seen: list[torch.Tensor] = []
+
+        def stop(_: nn.Module, args: tuple[Any, ...]) -> None:
+            seen.append(args[0])
+            raise _Stop
+
+        hook = self._layers[self._count].register_forward_pre_hook(stop)
+        try:
+            for batch in batches([len(its) for its in ids], self._budget):
+                features = padded(self._model, [ids[index] for index in batch])
+                with torch.no_grad(), suppress(_Stop):
+                    self._model(features)
+                states = seen.pop()
+                for index, rows in zip(batch, states, strict=True):
+                    found[index] = rows[: len(ids[index])].clone()
+        finally:
+            hook.remove()
+        return found
+
+
+class Upper:
+    """The layers of a branch from ``count`` on. The branch can no longer be used without it."""
+
+    def __init__(self, model: SentenceTransformer, count: int, dropout: float = 0.0) -> None:
+        self._model, self._count = model, count
+        self._states = torch.empty(0)
+        layers = [layer for _, layer in named_layers(transformer_of(model))]
+        if count:
+            tuples = _gives_tuple(model, layers[0])
+            for layer in layers[:count]:
+                layer.forward = _hand_on_in_tuple if tuples else _hand_on
+            layers[count].register_forward_pre_hook(lambda _, args: (self._states, *args[1:]))
+
+        for module in transformer_of(model).modules():
+            if isinstance(module, nn.Dropout):
+                module.p = dropout
+
+    @contextmanager
+    def training(self, seed: int) -> Iterator[None]:
+        """What runs inside has dropout, which the seed alone decides."""
+        device = self._model.device
+        self._model.train()
+        try:
+            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+                torch.manual_seed(seed)
+                yield
+        finally:
+            self._model.eval()
+
+    def __call__(self, ids: Sequence[Sequence[int]], states: Sequence[torch.Tensor]) -> torch.Tensor:
+        """(n_texts, d) vectors of length 1, with gradients. ``states``: of ``Lower.read``; unused where all layers
+        train."""
+        features = padded(self._model, ids)
+        if self._count:
+            width = features["attention_mask"].shape[1]
+            pad = [nn.functional.pad(its, (0, 0, 0, width - len(its))) for its in states]
+            self._states = torch.stack(pad)
+        vectors: torch.Tensor = self._model(features)["sentence_embedding"]
+        return nn.functional.normalize(vectors.float(), dim=1)
+
+
+def padded(model: SentenceTransformer, ids: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
+    """What the model reads, of token ids with special ones."""
+    features = model.tokenizer.pad({"input_ids": [list(its) for its in ids]}, return_tensors="pt")
+    return {name: tensor.to(model.device) for name, tensor in features.items()}
+
+
+def _gives_tuple(model: SentenceTransformer, layer: nn.Module) -> bool:
+    """Layers of some models give their states in a tuple."""
+    seen: list[bool] = []
+    hook = layer.register_forward_hook(lambda _, __, out: seen.append(isinstance(out, tuple)))
+    try:
+        with torch.no_grad():
+            model(padded(model, [model.tokenizer("a")["input_ids"]]))
+    finally:
+        hook.remove()
+    return seen[0]
+
+
+def _hand_on(states: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+    return states
+
+
+def _hand_on_in_tuple(states: torch.Tensor, *_: Any, **__: Any) -> tuple[torch.Tensor]:
+    return (states,)
