@@ -177,6 +177,17 @@ def test_some_of_an_items_many_unrelated_pairs_stand_for_all(cpu: Settings, monk
     assert some.chances(judged)[:, -1] == pytest.approx(every.chances(judged)[:, -1], abs=0.25)
 
 
+def test_many_pairs_are_seen_along_the_axes_on_which_they_differ_most(
+    cpu: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relation_memory, "_MOST_AXES", 12)
+    field = make_field(["Type 6"])
+    memory = learned(field, usage("Type 6"), cpu)
+    assert memory.head.weights.shape == (12, 3)
+    assert sum(len(one.links) for one in answers(field, new("owes"), cpu, memory)) >= 5
+    assert sum(len(one.links) for one in answers(field, new(""), cpu, memory)) <= 1
+
+
 def test_only_the_latest_pairs_are_learned_from(cpu: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relation_memory, "MOST_PAIRS", 10)
     field = make_field(["Type 7"])

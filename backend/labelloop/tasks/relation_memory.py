@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -21,17 +21,20 @@ from labelloop.tasks.pairs import Pair
 from labelloop.tasks.relation_model import Seen, features, joined, unit, vocabulary_of
 from labelloop.tasks.relation_prompt import Ends
 from labelloop.tasks.relations import Column, Judged, pairs_of
+from labelloop.tasks.threads import one_thread
 from labelloop.words import Link, Reading
 
 MOST_PAIRS = memory.MOST_EXAMPLES
 """That the head is fitted on, those of the latest items."""
 _APART, _APART_EACH = 8, 3  # unrelated pairs of an item that are learned from: so many, or so many for each related one
 _OFTEN = 2  # accepted pairs in which words between passages must occur to be told apart
+_MOST_AXES = 384  # of what models see of pairs; about as many as an encoder's vectors have, so a fit costs as much
 _SEED = 13
 
 Place = tuple[str, Ends, Ends]
 """A passage's text, and where its two regions stand."""
 
+Thing = TypeVar("Thing")
 Judge = Callable[[Sequence[tuple[str, Pair]]], Sequence[Judged]]
 """What models say of pairs with their texts, one by one, without memory."""
 
@@ -54,14 +57,27 @@ class Told(NamedTuple):
     rate: float = 1.0
 
 
+class View(NamedTuple):
+    """How pairs become vectors. ``vocabulary``: words between passages that tell pairs apart. ``axes``: (n_features,
+    n_axes) along which the examples differ most; None: all."""
+
+    vocabulary: dict[str, int]
+    axes: Array | None
+
+    def of(self, seen: Seen) -> Array:
+        """(n_pairs, n_axes) of length 1 at most."""
+        whole = unit(features(seen, self.vocabulary))
+        return whole if self.axes is None else whole @ self.axes
+
+
 @dataclass(frozen=True)
 class RelationMemory:
-    """``epoch``, ``examples``: as of ``chances.Recollection``; an example is a pair. ``vocabulary``: words between
-    passages that the head knows. ``before``: what people relate by the very same place, () where nothing."""
+    """``epoch``, ``examples``: as of ``chances.Recollection``; an example is a pair. ``view``: what the head sees.
+    ``before``: what people relate by the very same place, () where nothing."""
 
     epoch: int
     head: memory.Head
-    vocabulary: dict[str, int] = field(repr=False)
+    view: View = field(repr=False)
     before: Mapping[Place, tuple[Link, ...]] = field(repr=False)
 
     @property
@@ -70,7 +86,7 @@ class RelationMemory:
 
     def chances(self, judged: Sequence[Judged]) -> Array:
         """(n_pairs, n_columns + 1) with memory, of at least one pair. No row depends on another."""
-        vectors = _vectors(joined([one.seen for one in judged]), self.vocabulary)
+        vectors = self.view.of(joined([one.seen for one in judged]))
         return memory.recall(self.head, vectors, np.stack([one.chances for one in judged]), several=False)
 
     def accepted(self, one: Judged) -> list[Link] | None:
@@ -87,15 +103,11 @@ class RelationMemory:
         ]
 
 
-_shares: Recent[str, tuple[float, ...]] = Recent(64)
+_settled: Recent[str, tuple[View, tuple[float, ...]]] = Recent(64)
 
 
 def learn(
-    columns: Sequence[Column],
-    accepted: Sequence[Accepted],
-    epoch: int,
-    mark: str,
-    judge: Judge,
+    columns: Sequence[Column], accepted: Sequence[Accepted], epoch: int, mark: str, judge: Judge
 ) -> RelationMemory | None:
     """The memory of items in the order in which they were accepted; None where they tell of no pair.
 
@@ -115,30 +127,44 @@ def learn(
         texts = tuple(passage.text for passage in one.reading.passages)
         latest.pop(texts, None)
         latest[texts] = one
-    used = list(latest.values())[-memory.MOST_EXAMPLES :]
+    used = _last(list(latest.values()), memory.MOST_EXAMPLES)
     before: dict[Place, tuple[Link, ...]] = {}
     told: list[Told] = []
     for item, one in enumerate(used):
         its = list(_told(columns, item, one, before))
         told += _some(its, len(columns))
-    told = told[-MOST_PAIRS:]
+    told = _last(told, MOST_PAIRS)
     if not told:
         return None
     judged = judge([(one.text, one.pair) for one in told])
-    n = memory.settled(len(told))
-    vocabulary = vocabulary_of(joined([one.seen for one in judged[:n]]), _OFTEN)
-    vectors = _vectors(joined([one.seen for one in judged]), vocabulary)
+    seen = joined([one.seen for one in judged])
     right = np.eye(len(columns) + 1, dtype=bool)[[one.column for one in told]]
     zero_shot = np.stack([one.chances for one in judged])
     zero_shot[:, -1] *= [one.rate for one in told]
     zero_shot /= zero_shot.sum(axis=1, keepdims=True)
     items = np.array([one.item for one in told])
-    known = repr([mark, *((one.column, one.rate, *_place(one.text, one.pair)) for one in told[:n])])
-    shares = _shares.get(
-        [hashlib.sha256(known.encode("utf-8", "surrogatepass")).hexdigest()],
-        lambda _: [memory.weigh(vectors[:n], right[:n], zero_shot[:n], False, items[:n])],
-    )[0]
-    return RelationMemory(epoch, memory.fit(vectors, right, zero_shot, False, shares), vocabulary, before)
+    n = memory.settled(len(told))
+
+    def settle(_: list[str]) -> list[tuple[View, tuple[float, ...]]]:
+        first = seen.part(range(n))
+        view = _view(first)
+        return [(view, memory.weigh(view.of(first), right[:n], zero_shot[:n], False, items[:n]))]
+
+    known = repr([mark, *((one.item, one.column, one.rate, *_place(one.text, one.pair)) for one in told[:n])])
+    view, shares = _settled.get([hashlib.sha256(known.encode("utf-8", "surrogatepass")).hexdigest()], settle)[0]
+    return RelationMemory(epoch, memory.fit(view.of(seen), right, zero_shot, False, shares), view, before)
+
+
+def _view(seen: Seen) -> View:
+    """By a randomised singular value decomposition where there are more pairs than axes (Halko et al. 2011)."""
+    from sklearn.utils.extmath import randomized_svd
+
+    view = View(vocabulary_of(seen, _OFTEN), None)
+    if len(seen.masked) <= _MOST_AXES:
+        return view
+    with one_thread():
+        _, _, axes = randomized_svd(view.of(seen), _MOST_AXES, n_iter=2, random_state=_SEED)
+    return view._replace(axes=axes.T)
 
 
 def _told(columns: Sequence[Column], item: int, one: Accepted, before: dict[Place, tuple[Link, ...]]) -> Iterator[Told]:
@@ -166,6 +192,13 @@ def _column(columns: Sequence[Column], link: Link, pair: Pair) -> int | None:
     return next((place for place in its if columns[place].head_first == forward), its[0])
 
 
+def _last(things: list[Thing], most: int) -> list[Thing]:
+    """The latest, at most ``most``. Of more, so many are left out at once that those that stay begin alike for a while:
+    then what is weighed is not weighed anew with each label."""
+    step = max(1, most // 8)
+    return things[-(-max(0, len(things) - most) // step) * step :]
+
+
 def _some(told: Sequence[Told], none: int) -> list[Told]:
     """All related pairs of an item, and some of the others; the same each time."""
     apart = [place for place, one in enumerate(told) if one.column == none]
@@ -174,11 +207,6 @@ def _some(told: Sequence[Told], none: int) -> list[Told]:
         return list(told)
     out = {apart[place] for place in np.random.default_rng(_SEED).permutation(len(apart))[most:]}
     return [one._replace(rate=most / len(apart)) for place, one in enumerate(told) if place not in out]
-
-
-def _vectors(seen: Seen, vocabulary: dict[str, int]) -> Array:
-    """(n_pairs, n_features) of length 1."""
-    return unit(features(seen, vocabulary))
 
 
 def _place(text: str, pair: Pair) -> Place:
