@@ -31,6 +31,8 @@ SIZES = (60, 120, 240, 400, 600)
 WORSE, BETTER = -0.01, 0.03
 KINDS = ("flipped", "flipped", "flipped", "dropped", "constant")
 DECISIONS = 1000
+SEED = 11
+"""Another than the one that the level was chosen with."""
 BESIDE = 60
 SEQUENCES = 40
 """Of each sort and data set."""
@@ -128,9 +130,10 @@ def main_decisions(orders: Sequence[Versions], count: int, rng: np.random.Genera
     found: dict[str, list[dict]] = {
         "better": draw(orders, lambda o, n, g, f: more(o, n) and g > BETTER and not f, count // 2, rng)
     }
+    bad = count - count // 2
+    kinds = [KINDS[place % len(KINDS)] for place in range(bad)]
     for kind in dict.fromkeys(KINDS):
-        share = KINDS.count(kind) * (count - count // 2) // len(KINDS)
-        found[kind] = draw(orders, lambda o, n, g, f, kind=kind: n.spoilt == kind and g < WORSE, share, rng)
+        found[kind] = draw(orders, lambda o, n, g, f, kind=kind: n.spoilt == kind and g < WORSE, kinds.count(kind), rng)
     return found
 
 
@@ -222,7 +225,7 @@ def main() -> int:
     whole["levels"] = [level(attempt) for attempt in range(1, len(GROWTH) + 1)]
     for number, name in enumerate(there):
         orders = list(versions_of(Path(folder) / name, given.cache))
-        rng = np.random.default_rng([7, number])
+        rng = np.random.default_rng([SEED, number])
         count = DECISIONS // len(there) + (number < DECISIONS % len(there))
         whole["sets"][name] = {
             "decisions": main_decisions(orders, count, rng),

@@ -1,6 +1,6 @@
 """Memory for relations at 0 to 256 labels beside logistic regression on the same vectors of pairs: SemEval-2010 Task 8.
 
-Run:  LABELLOOP_DATA=/folder PYTHONPATH=backend python benchmarks/relation_memory.py   (four minutes on two cores)
+Run:  LABELLOOP_DATA=/folder PYTHONPATH=backend python benchmarks/relation_memory.py   (two minutes on two cores)
 Reads <folder>/semeval2010_task8/{train,test}.jsonl; writes benchmarks/results/relation_memory.{json,md}.
 """
 

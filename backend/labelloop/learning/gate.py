@@ -22,10 +22,10 @@ from labelloop.words import Word
 
 ALPHA = 0.3
 """The chance, all attempts at one champion together, that a challenger is promoted that is no better. A third of it is
-for the first attempt: the most with which, on AG News, at most 2 % of bad challengers pass (benchmarks/gate.py). On 240
-items of which the two answer 15 % differently, what is one point worse then passes once in 20 times, and what is five
-points better three times in four. It is not small, because a version that is just as good does little harm, the checks
-look at harm by themselves, and to be surer takes labels, which cost people's time."""
+for the first attempt. On 240 items of which the two answer 15 % differently, what is one point worse then passes once
+in 20 times, and what is five points better three times in four; benchmarks/gate.py has real challengers. It is not
+small, because a version that is just as good does little harm, the checks look at harm by themselves, and to be surer
+takes labels, which cost people's time."""
 _KEPT = 2 / 3
 DOUBTED = 0.25
 """The part of its level that an attempt may spend where the labels are doubted (``gate_checks.doubt``)."""
