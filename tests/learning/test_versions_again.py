@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from labelloop.engines import adapter_files
+from labelloop.engines.adapters import Sizes
 from labelloop.errors import ModelError, RequestError
 from labelloop.learning import adapters, refreshes
 from labelloop.learning.refreshes import FEWEST, due
@@ -14,6 +16,9 @@ from labelloop.learning.store import Connection, Store
 from labelloop.learning.tables import AdapterRow
 from labelloop.learning.versions import put_back, version_for, version_named
 from labelloop.settings import Settings
+from labelloop.studio.schema import read_config
+from labelloop.tasks import make_bundle
+from labelloop.tasks.trained import check
 from labelloop.words import Bundle
 
 CONFIG = (
@@ -68,25 +73,33 @@ def test_versions_are_named_as_people_type_them(store: Store, connection: Connec
     assert made.name in found.value.remedy
 
 
-def test_an_adapter_is_fetched_whole_or_refused(store: Store, tmp_path: Path) -> None:
-    content = bytes(range(256)) * 40
-    sha = adapters.keep(store, content, {"method": "lora"})
-    assert adapters.keep(store, content, {"method": "lora"}) == sha
-    place = adapters.fetch(store, sha, tmp_path)
-    assert place.read_bytes() == content
-    place.write_bytes(content[:-1])  # cut off on this machine: the store's is taken
-    assert adapters.fetch(store, sha, tmp_path).read_bytes() == content
-    assert [one.name for one in tmp_path.iterdir() if one.suffix != ".db" and sha in one.name] == [place.name]
+def test_an_adapter_is_fetched_whole_or_refused(store: Store, settings: Settings, tmp_path: Path) -> None:
+    import torch
+
+    about = adapter_files.About(method="bitfit", base="some model", sizes=Sizes())
+    made = adapter_files.save(about, {"bias": torch.arange(4.0)}, tmp_path / "trained")
+    for _ in range(2):
+        adapters.keep(store, made)
+    bundle = trained(make_bundle(read_config(CONFIG).fields, settings), made.name)
+    here = tmp_path / "here"
+
+    def fetched() -> bool:
+        adapters.fetch(store, bundle, here, check)
+        return adapter_files.read(here / made.name)[0] == about
+
+    assert fetched() and fetched()
+    weights = here / made.name / adapter_files.WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:-1])  # cut off on this machine: the store's is taken
+    assert fetched() and [one.name for one in here.iterdir()] == [made.name]
     with store.session() as session:
-        row = session.get(AdapterRow, sha)
+        row = session.get(AdapterRow, made.name)
         assert row is not None
-        row.content = content[::-1]
-    place.unlink()
-    with pytest.raises(ModelError, match="damaged"):
-        adapters.fetch(store, sha, tmp_path)
-    assert not place.exists()
+        row.content = row.content[::-1]
+    weights.write_bytes(b"")
+    with pytest.raises(ModelError, match="files have changed"):
+        fetched()
     with pytest.raises(ModelError, match="not in the store"):
-        adapters.fetch(store, "0" * 64, tmp_path)
+        adapters.fetch(store, trained(bundle, "0" * 64), here, check)
 
 
 def test_an_attempt_that_a_crash_left_running_ends_with_the_next(store: Store, connection: Connection) -> None:

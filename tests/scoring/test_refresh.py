@@ -12,6 +12,7 @@ from labelloop.learning import refreshes
 from labelloop.learning.store import Store
 from labelloop.scoring import refresh, refresh_job, wire
 from labelloop.scoring.workplace import Workplace
+from labelloop.words import Bundle
 
 
 @pytest.fixture
@@ -108,3 +109,16 @@ def test_what_a_trainer_left_unfinished_is_asked_for_again(
     refresh_job.resume(trainer)
     work(trainer)
     assert asked == [("topic", "resumed")]
+
+
+def test_a_bundle_whose_adapter_is_lost_gives_way_to_the_version_before(
+    trainer: Workplace, store: Store, connection: int, bundle: Bundle
+) -> None:
+    first = store.serve(connection, bundle, {})
+    lost = Bundle(plans=tuple(one.model_copy(update={"adapter": "0" * 64}) for one in bundle.plans))
+    store.serve(connection, lost, {})
+    trainer.fetch(lost)
+    job = trainer.redis.lpop(wire.rq_list("push"))
+    Job.fetch(job.decode(), connection=trainer.redis, serializer=JSONSerializer).perform()
+    champion = store.champion(connection)
+    assert champion is not None and champion.id == first.id

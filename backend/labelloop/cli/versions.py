@@ -126,7 +126,7 @@ def refresh(
     if not names:
         raise RequestError(
             f"'{field}' is not trained." if field else "Nothing of this project can be trained.",
-            f"Trained are controls with labels of the config, served by the encoder; here: {', '.join(known) or 'none'}.",
+            f"It takes labels of the config, and the encoder. Of this project: {', '.join(known) or 'none'}.",
         )
     redis = Scoring(settings.find_redis_url(), settings).redis
     for name in names:

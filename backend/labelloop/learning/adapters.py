@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from labelloop.errors import ModelError
 from labelloop.learning.store import Store
 from labelloop.learning.tables import AdapterRow
 from labelloop.words import Bundle
+
+log = logging.getLogger(__name__)
 
 ABOUT, WEIGHTS = "adapter.json", "adapter.safetensors"
 
@@ -23,27 +26,26 @@ def keep(store: Store, folder: Path) -> None:
             session.add(AdapterRow(sha=folder.name, about=about, content=content))
 
 
-def fetch(store: Store, bundle: Bundle, parent: Path) -> None:
-    """Brings the adapters of a bundle to this machine: those that do not lie in ``parent``. Whether one is whole is
-    asked when it is loaded (``engines.adapter_files``).
+def fetch(store: Store, bundle: Bundle, parent: Path, check: Callable[[Path], object]) -> None:
+    """Brings the adapters of a bundle to ``parent``, on this machine. One that lies there damaged is fetched anew.
+
+    Args:
+        check: raises ModelError where the adapter in a folder is not whole.
 
     Raises:
-        ModelError: the store has no such adapter.
+        ModelError: the store has no such adapter, or what it has is damaged, too.
     """
-    for sha in wanted(bundle):
-        if not (parent / sha).is_dir():
-            _fetch(store, sha, parent)
-
-
-def wanted(bundle: Bundle) -> list[str]:
-    """The shas of a bundle's adapters."""
-    return list(dict.fromkeys(plan.adapter for plan in bundle.plans if plan.adapter))
-
-
-def drop(shas: Iterable[str], parent: Path) -> None:
-    """Removes adapters from this machine, so that they are fetched anew."""
-    for sha in shas:
-        shutil.rmtree(parent / sha, ignore_errors=True)
+    for sha in dict.fromkeys(plan.adapter for plan in bundle.plans if plan.adapter):
+        place = parent / sha
+        if place.is_dir():
+            try:
+                check(place)
+                continue
+            except ModelError as error:
+                log.warning("it is fetched anew: %s", error)
+                shutil.rmtree(place)
+        _fetch(store, sha, parent)
+        check(place)
 
 
 def _fetch(store: Store, sha: str, parent: Path) -> None:

@@ -90,9 +90,7 @@ def attempt(
     version = store.champion(connection_id)
     plan = next((one for one in version.bundle.plans if one.field.name == field), None) if version else None
     if version is None or plan is None:
-        raise RequestError(
-            f"There is no control '{field}' that is filled.", "`labelloop status` shows those there are."
-        )
+        raise RequestError(f"No control '{field}' is filled.", "`labelloop status` shows those there are.")
     if not plan.trainable:
         raise RequestError(
             f"'{field}' is not trained: that needs labels of the config to choose from, and the encoder.",

@@ -279,6 +279,13 @@ def refresh_resumed() -> None:
     resume(here())
 
 
+def put_back(digest: str) -> None:
+    """Serves what served before a bundle that cannot be served."""
+    from labelloop.scoring.refresh_job import put_back  # it needs this module
+
+    put_back(here(), digest)
+
+
 def read_back() -> None:
     """Reads the labels of every project that no webhook brought."""
     from labelloop.scoring.reading import read_all  # it needs this module

@@ -6,9 +6,9 @@ import json
 import logging
 import time
 
-from labelloop.errors import LabelLoopError
+from labelloop.errors import LabelLoopError, RequestError
 from labelloop.learning import refresh as learning
-from labelloop.learning import refreshes
+from labelloop.learning import refreshes, versions
 from labelloop.learning.refreshes import Trigger
 from labelloop.scoring import push, queues, wire
 from labelloop.scoring import refresh as asking
@@ -71,6 +71,21 @@ def resume(place: Workplace) -> None:
     """Asks again for what a trainer left unfinished when it died or was stopped."""
     for one in refreshes.unfinished(place.store):
         asking.ask(place.redis, one.connection_id, one.field, "resumed")
+
+
+def put_back(place: Workplace, digest: str) -> None:
+    """Serves the version before, wherever the bundle of this digest, which cannot be served, is the champion."""
+    for connection in place.store.connections():
+        champion = place.store.champion(connection.id)
+        if champion is None or champion.bundle.digest != digest:
+            continue
+        try:
+            former, now = versions.put_back(place.store, connection)
+        except RequestError as error:
+            log.error("connection %d: %s cannot be served: %s", connection.id, champion.name, error)
+            continue
+        log.error("connection %d: %s cannot be served; %s serves again", connection.id, former.name, now.name)
+        _push(place, connection.id)
 
 
 def _push(place: Workplace, connection_id: int) -> None:

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from redis.exceptions import ResponseError
 
-from labelloop.errors import LabelLoopError
+from labelloop.errors import ModelError, UnavailableError
 from labelloop.scoring import wire
 from labelloop.scoring.memories import Memories
 from labelloop.scoring.wire import Epoch
@@ -86,16 +86,19 @@ class Workplace:
         return bundle
 
     def fetch(self, bundle: Bundle) -> None:
-        """Brings the bundle's adapters to this machine. Where that fails, answering says what is missing."""
+        """Brings the bundle's adapters to this machine. Where one is lost, the version before it serves again."""
         if not any(plan.adapter for plan in bundle.plans):
             return
         from labelloop.learning.adapters import fetch
-        from labelloop.tasks.trained import folder
+        from labelloop.tasks.trained import check, folder
 
         try:
-            fetch(self.store, bundle, folder(self.settings))
-        except (LabelLoopError, OSError) as error:
-            log.error("bundle %s: an adapter is not here: %s", bundle.digest[:8], error)
+            fetch(self.store, bundle, folder(self.settings), check)
+        except ModelError as error:
+            log.error("bundle %s cannot serve: %s", bundle.digest[:8], error)
+            wire.enqueue("push", self.redis, "put_back", bundle.digest)
+        except (UnavailableError, OSError) as error:
+            log.error("bundle %s: its adapters are not here yet: %s", bundle.digest[:8], error)
 
     def memories(self, bundle: Bundle, digest: str, epoch: Epoch) -> Mapping[str, Recollection]:
         """What the connection's labels say beside the engines, up to this epoch at least."""

@@ -23,7 +23,7 @@ from labelloop.prompting import load_prompt, unchanged
 from labelloop.settings import Settings
 from labelloop.tasks import calibration, chances, memory, rank, recollection, verbalizers, voices
 from labelloop.tasks.calibration import Array
-from labelloop.tasks.recollection import Example
+from labelloop.tasks.roll import Example, Roll
 from labelloop.tasks.voices import Voices
 from labelloop.words import FieldPlan
 
@@ -62,12 +62,15 @@ class Lesson:
 @dataclass(frozen=True)
 class Refreshed:
     """What training made. ``weights``: of the adapter, by name; none where it has no voice. ``slope``: of its scale.
-    ``told``: figures of what models said of examples that they have not seen, and of the work."""
+    ``told``: figures of what models said of examples that they have not seen, and of the work. ``before``, ``after``:
+    (n, n_labels) what was said: by memory, and by it and the adapter; None where nothing was trained."""
 
     voices: Voices
     slope: float
     weights: dict[str, Any]
     told: dict[str, str | int | float | bool]
+    before: Array | None = None
+    after: Array | None = None
 
 
 def lesson(plan: FieldPlan, examples: Sequence[Example], settings: Settings) -> Lesson:
@@ -81,7 +84,7 @@ def lesson(plan: FieldPlan, examples: Sequence[Example], settings: Settings) -> 
         ModelError: as ``tasks.answer``.
     """
     meaning = reading(plan, settings)
-    used = recollection.usable_of(plan.field, examples)[-memory.MOST_EXAMPLES :]
+    used = Roll.of(plan.field, examples).latest(memory.MOST_EXAMPLES)
     texts = [one.text for one in used]
     encoder = recollection.encoder_of(plan, settings)
     vectors, known = [], []
@@ -175,11 +178,11 @@ def train(
     both = voices.mix(its, known, learnt[best], lesson.several)
     for name, what in {"zero_shot": lesson.zero_shot, "memory": known, "adapter": learnt[best], "both": both}.items():
         told[f"accuracy_{name}"] = round(accuracy(what, lesson.right, lesson.several), 4)
-    made = Refreshed(its, lesson.scale.slope, {}, told)
+    made = Refreshed(its, lesson.scale.slope, {}, told, known, both)
     if its.adapter:
         for mark, pupil in run.steps(everything):
             if mark == best:
-                made = Refreshed(its, pupil.slope, dict(pupil.weights), told)
+                made = Refreshed(its, pupil.slope, dict(pupil.weights), told, known, both)
                 break
     told |= {"stopped_at": best, "seconds": round(run.seconds, 1)}
     watch(1.0)

@@ -29,6 +29,13 @@ def folder(settings: Settings) -> Path:
     return settings.data_dir / "adapters"
 
 
+def check(place: Path) -> None:
+    """Raises ModelError where the adapter in a folder is missing or damaged."""
+    from labelloop.engines import adapter_files
+
+    adapter_files.read(place)
+
+
 def learnt(plan: FieldPlan, texts: Sequence[str], settings: Settings) -> Learnt | None:
     """What the plan's adapter says of texts, none of which is empty; None where it has none.
 
@@ -37,18 +44,17 @@ def learnt(plan: FieldPlan, texts: Sequence[str], settings: Settings) -> Learnt 
     """
     if plan.adapter is None:
         return None
-    from labelloop.engines import adapter_files
-    from labelloop.engines.adapted import adapted
+    from labelloop.engines.adapted import ready
 
     place = folder(settings) / plan.adapter
     base = next(one for one in plan.alone if one.engine == "encoder")
-    about = adapter_files.about(place)
+    one = ready(load("encoder", base.model, base.revision, settings), place)
+    told = one.about.trained
     try:
-        its = Voices(float(about.trained["voice_memory"]), float(about.trained["voice_adapter"]))
-        slope = float(about.trained["slope"])
+        its = Voices(float(told["voice_memory"]), float(told["voice_adapter"]))
+        slope = float(told["slope"])
     except (KeyError, ValueError) as error:
         raise ModelError(f"The adapter {plan.adapter[:12]} does not say how it is read: {error}.") from None
     meaning = refresh_labels.reading(plan, settings)
-    encoder = adapted(load("encoder", base.model, base.revision, settings), place)
-    similarities = encoder.embed(texts).astype(np.float64) @ meaning.meanings.T.astype(np.float64)
+    similarities = one.encoder.embed(texts).astype(np.float64) @ meaning.meanings.T.astype(np.float64)
     return Learnt(voices.chances(meaning.scale._replace(slope=slope).odds(similarities), plan.field.multiple), its)

@@ -18,9 +18,9 @@ from labelloop.words import FieldPlan
 @dataclass(frozen=True)
 class Trained:
     """``adapter``: its sha, under which it lies in ``trained.folder``; None where training was worth nothing.
-    ``texts``: of the examples that were learned from. ``before``, ``after``: (n_examples, n_labels) what zero-shot and memory, and
-    what these and an adapter, say of examples that they have not seen; None where nothing was trained. ``told``:
-    figures."""
+    ``texts``: of the examples that were learned from. ``before``, ``after``: (n_examples, n_labels) what zero-shot and
+    memory, and what these and an adapter, say of examples that they have not seen; None where nothing was trained.
+    ``told``: figures."""
 
     adapter: str | None
     texts: tuple[str, ...]
