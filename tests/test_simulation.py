@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -10,11 +11,14 @@ from labelloop import curves, replay_whole
 from labelloop.cli import app
 from labelloop.engines.causal import Causal
 from labelloop.engines.encoder import Encoder
+from labelloop.engines.training import Recipe
 from labelloop.errors import LabelLoopError, RequestError
+from labelloop.learning import gate
 from labelloop.offline import field_named, read_schema
 from labelloop.replay import Labels
 from labelloop.settings import Settings, get_settings
 from labelloop.simulation import Row, Simulation, rows_of
+from labelloop.tasks import voices
 from labelloop.words import Field
 
 CONFIG = """
@@ -442,3 +446,25 @@ def test_a_chart_of_one_point_and_of_names_in_need_of_escape() -> None:
     assert "a &lt; b" in page and "<script>" not in page and "&lt;script&gt;" in page
     assert page.count("<circle") == 4 and page.count("<polyline") == 2
     assert ">0.600<" in page and "nan" not in page
+
+
+def test_challengers_are_trained_and_serve_if_the_gate_promotes_them(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Recipe, "steps", lambda _recipe, _texts: 6)
+    monkeypatch.setattr(voices, "weigh", lambda *_: (voices.Voices(0.4, 0.6), 0.0))
+    decide = gate.decide
+
+    def points(decision: str, *more: str) -> list[dict[str, Any]]:
+        monkeypatch.setattr(gate, "decide", lambda evidence: decide(evidence).model_copy(update={"decision": decision}))
+        _, _, code, error = run("--budgets", "12,18", "--seeds", "1", "--json", "out.json", *more)
+        assert (code, error) == (0, None)
+        return list(json.loads((files / "out.json").read_text())["points"])
+
+    rows = [{**row, "text": f"{row['text']} {word}"} for row in TRAIN for word in ("Really.", "Again.")]
+    (files / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    memory, refused, promoted = points("promoted", "--no-refresh"), points("refused"), points("promoted")
+    counted = [[(one["promoted"], one["refused"]) for one in its] for its in (memory, refused, promoted)]
+    assert counted == [[(0, 0), (0, 0)], [(0, 0), (0, 1)], [(0, 0), (1, 0)]], "nothing is trained on 12"
+    assert [one["value"] for one in refused] == [one["value"] for one in memory]
+    assert promoted[0]["value"] == memory[0]["value"]

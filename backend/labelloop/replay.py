@@ -88,7 +88,8 @@ class Labels:
         each = self._together(known) if known else []
         if memory is not None and memory.shown and known:
             each = showing.behind(self.plan, known, each, memory.shown, self._settings)
-        decided = chances.decide(plan, known, each, memory) if known else []
+        learnt = chances.learnt(plan, known, self._settings)
+        decided = chances.decide(plan, known, each, memory, learnt) if known else []
         found = dict(zip(known, decided, strict=True))
         return [found[text] if text else classification.empty(self.plan.field) for text in texts]
 

@@ -13,6 +13,7 @@ from labelloop import gold as rights
 from labelloop import rivals
 from labelloop.errors import RequestError
 from labelloop.replay import Memory, replay_of
+from labelloop.replay_training import Training
 from labelloop.settings import Settings
 from labelloop.studio.render import render_all
 from labelloop.tasks import plan
@@ -27,8 +28,9 @@ Progress = Callable[[int, int], None]
 class Point:
     """``budget``: labels revealed. ``seed``: of the order in which they are. ``metric``, ``value``: of the test rows.
     ``seconds``: to learn from the labels and to answer the test rows, beyond what no label changes. ``promoted``,
-    ``refused``: versions that training made until then. ``coverage``: where a precision is wished for, how much of what
-    could be suggested (labels, or spans) is; ``precision``: how much of that is right. None: off, or there is none.
+    ``refused``, ``undecided``: what the gate said until then of versions that training made. ``coverage``: where a
+    precision is wished for, how much of what could be suggested (labels, or spans) is; ``precision``: how much of that
+    is right. None: off, or there is none.
     """
 
     budget: int
@@ -38,6 +40,7 @@ class Point:
     seconds: float
     promoted: int = 0
     refused: int = 0
+    undecided: int = 0
     coverage: float | None = None
     precision: float | None = None
 
@@ -114,6 +117,8 @@ class Simulation:
         train: whose labels are revealed. test: on which answers are scored; no text of theirs should be in ``train``.
         noise: in [0, 1), the share of revealed labels that are wrong.
         strategy: which row is labelled next: a random one, or the one whose answer is least sure so far.
+        refresh: at each budget a challenger is trained, and serves from then on if the gate promotes it. Only of plans
+            that are ``trainable``.
 
     Raises:
         RequestError: there are fewer rows than labels to reveal.
@@ -129,6 +134,7 @@ class Simulation:
         settings: Settings,
         noise: float = 0.0,
         strategy: Strategy = "random",
+        refresh: bool = False,
     ) -> None:
         self.field, self.test, self.settings, self.noise = field, test, settings, noise
         self.train = [row for row in train if row.text]
@@ -141,6 +147,7 @@ class Simulation:
         self.replay = replay_of(plan(field, settings), settings)
         self.learns = field.name in Bundle(plans=(self.replay.plan,)).learning
         self._unsure = strategy == "uncertain" and self.learns
+        self.trains = refresh and self.replay.plan.trainable
 
     def read(self, progress: Progress = lambda done, of: None) -> None:
         """Asks the engines for all that no label changes and that may be needed. ``progress`` hears how many texts of
@@ -157,9 +164,11 @@ class Simulation:
             self.replay.read(part)
             progress(first + len(part), len(texts))
 
-    def run(self, progress: Progress = lambda done, of: None) -> Iterator[Point]:
+    def run(
+        self, progress: Progress = lambda done, of: None, training: Callable[[float], None] = lambda share: None
+    ) -> Iterator[Point]:
         """The points, seed by seed and each from the least budget to the greatest. ``progress`` hears how many rows of
-        how many are answered with labels that change them."""
+        how many are answered with labels that change them, ``training`` which share of a training is done."""
         wished = self.replay.plan.precision
         texts = [row.text for row in self.test]
         right = [row.right for row in self.test]
@@ -177,6 +186,7 @@ class Simulation:
             revealed: list[Example] = []
             order = self.order(seed)
             spoil = np.random.default_rng([seed, 1])
+            trainer = Training(self.replay, seed, self.settings, training) if self.trains else None
             for budget in self.budgets:
                 for count in self._steps(len(labelled), budget):
                     if self._unsure:
@@ -186,11 +196,14 @@ class Simulation:
                     revealed += [self._label(row, labelled, spoil) for row in new]
                     order = order[count:]
                 began = time.perf_counter()
+                if trainer:
+                    trainer.refresh(revealed)
                 memory = self.replay.learn(revealed)
                 answers = self._answers(texts, memory, hear, every=True)
                 seconds = time.perf_counter() - began
                 tally = rivals.tally_of(self.field, right, answers)
-                point = Point(budget, seed, tally.metric, tally.value, round(seconds, 4))
+                counts = trainer.counts if trainer else {}
+                point = Point(budget, seed, tally.metric, tally.value, round(seconds, 4), **counts)
                 if wished is not None:
                     coverage, precision = self._held_back(answers, memory)
                     point = replace(point, coverage=coverage, precision=precision)

@@ -71,9 +71,9 @@ def simulate(
     apart = [row for row in its_train if row.text not in held]
     if len(apart) < len(its_train):
         warn([f"{len(its_train) - len(apart)} rows of {train} are left out: their texts are tested."])
-    made = Simulation(one, apart, its_test, after, seeds, settings, noise, strategy)
-    if refresh:
-        warn(["Only memory is simulated yet: nothing is trained, and no version is promoted or refused."])
+    made = Simulation(one, apart, its_test, after, seeds, settings, noise, strategy, refresh)
+    if refresh and not made.trains:
+        warn([f"'{one.name}' learns by its memory alone: what is trained are choices among labels, by the encoder."])
     if not made.learns:
         warn([f"'{one.name}' has no memory of labels: each budget is answered alike, and the curve is flat."])
     points: list[Point] = []
@@ -82,13 +82,17 @@ def simulate(
             reading = progress.add_task("reading", total=None)
             made.read(lambda done, of: progress.update(reading, completed=done, total=of))
             labelling = progress.add_task("labelling", total=None, visible=made.learns)
-            for point in made.run(lambda done, of: progress.update(labelling, completed=done, total=of)):
+            training = progress.add_task("training", total=100, visible=made.trains)
+            for point in made.run(
+                lambda done, of: progress.update(labelling, completed=done, total=of),
+                lambda share: progress.update(training, completed=int(100 * share)),
+            ):
                 points.append(point)
     finally:  # also what was measured until Ctrl-C
         if points:
             out.print(_table(f"{one.name} against {gold}, {len(its_test)} rows of {test}", points))
             told = {"noise": noise, "test_rows": len(its_test), "wished_precision": made.replay.plan.precision}
-            _write(points, one.name, strategy, told, len(after) * seeds, json_file, plot)
+            _write(points, one.name, strategy, told, len(after) * seeds, json_file, plot, made.trains)
     if any(its.problems for its in files):
         raise typer.Exit(3)
 
@@ -154,11 +158,12 @@ def _write(
     expected: int,
     json_file: Path | None,
     plot: Path | None,
+    trained: bool,
 ) -> None:
     from labelloop import curves
 
     told = f"{strategy} order, {told_of['noise']:.0%} wrong labels, {told_of['test_rows']} test rows"
-    told += "; memory alone, nothing trained"
+    told += "; memory and training" if trained else "; memory alone, nothing trained"
     if json_file:
         report = {
             "field": name,
@@ -170,7 +175,8 @@ def _write(
         write(json_file, json.dumps(report, ensure_ascii=False, indent=1) + "\n")
     if plot:
         line = {budget: [point.value for point in its] for budget, its in _by_budget(points).items()}
-        write(plot, curves.page(f"{name}: {points[0].metric} by labels", told, points[0].metric, {"memory": line}))
+        metric, name_of = points[0].metric, "memory and training" if trained else "memory"
+        write(plot, curves.page(f"{name}: {metric} by labels", told, metric, {name_of: line}))
     for path in (json_file, plot):
         if path:
             err.print(f"Written to {escape(str(path))}.", highlight=False)

@@ -1,32 +1,20 @@
-"""A refresh: a field is trained on its labels, and what comes of it serves if the gate says that it is better.
-
-Which examples may be trained on, and by which the gate judges, is ``held_out``'s: with few labels all are trained on
-and each is judged by models that have not seen it; with many a fifth is kept for the gate alone. What serves uses all
-labels in its memory; memory without the held-out ones is made for the gate only.
-"""
+"""A refresh: a connection's field is trained on its labels, and what comes of it serves if the gate finds it better."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
-
-import numpy as np
 
 from labelloop.errors import LabelLoopError, RequestError
-from labelloop.evaluation import of_labels
-from labelloop.learning import adapters, gate, gate_report, held_out, refreshes
-from labelloop.learning.gate import Evidence, Verdict
-from labelloop.learning.gate_checks import Outcome
+from labelloop.learning import adapters, refreshes
+from labelloop.learning.judging import Labelled, Past, Watch, judge
 from labelloop.learning.reading import as_read
 from labelloop.learning.refreshes import State, Trigger
 from labelloop.learning.store import Store, Version
 from labelloop.settings import Settings
-from labelloop.words import Answer, Bundle, Example, FieldPlan, Path
+from labelloop.words import Bundle, Example, FieldPlan
 
-Watch = Callable[[float], None]
-_GATE_SHARE = 0.95  # of the work is the training
+_JUDGED = ("refused", "undecided")
 
 
 @dataclass(frozen=True)
@@ -35,20 +23,6 @@ class Done:
 
     state: State
     words: str
-
-
-@dataclass(frozen=True)
-class _Labelled:
-    """The examples of a field, one a text, in the order in which they were accepted."""
-
-    items: tuple[int, ...]
-    texts: tuple[str, ...]
-    right: tuple[tuple[Path, ...], ...]
-    agreed: tuple[bool, ...]
-
-    def part(self, rows: Sequence[int]) -> _Labelled:
-        each = (tuple(one[row] for row in rows) for one in (self.items, self.texts, self.right, self.agreed))
-        return _Labelled(*each)  # type: ignore[arg-type]
 
 
 def due_fields(store: Store, connection_id: int, settings: Settings) -> list[str]:
@@ -115,49 +89,36 @@ def attempt(
 
 
 def _attempt(
-    store: Store, version: Version, plan: FieldPlan, known: _Labelled, number: int, settings: Settings, watch: Watch
+    store: Store, version: Version, plan: FieldPlan, known: Labelled, number: int, settings: Settings, watch: Watch
 ) -> Done:
-    from labelloop.tasks import roll, trained, training
+    from labelloop.tasks import trained
 
     former = refreshes.listed(store, version.connection_id, plan.field.name)
-    already = any(one.held_out for one in former)
-    held = held_out.held_out(known.texts, str(version.connection_id), already)
-    kept = known.part(np.flatnonzero(~held).tolist())
-    examples = [roll.Example(text, right) for text, right in zip(kept.texts, kept.right, strict=True)]
-    done = training.train(
-        plan, examples, settings, lambda share: watch(_GATE_SHARE * share), 60 * settings.refresh_budget
+    past = Past(
+        salt=str(version.connection_id),
+        held_out=any(one.held_out for one in former),
+        seen=_trained_on(former, plan.adapter),
+        attempts=sum(one.parent == version.bundle.digest and one.state in _JUDGED for one in former),
     )
-    item = dict(zip(kept.texts, kept.items, strict=True))
-    end = partial(refreshes.end, store, number, items=[item[text] for text in done.texts], held_out=bool(held.any()))
-    if done.adapter is None:
-        words = "Undecided: what training would add is not worth its cost yet; zero-shot and memory go on."
-        end("undecided", verdict={"words": words, "told": done.told})
-        return Done("undecided", words)
-    adapters.keep(store, trained.folder(settings) / done.adapter)
-    new = plan.model_copy(update={"adapter": done.adapter})
-    attempts, seen = _attempts(former, version.bundle.digest), _trained_on(former, plan.adapter)
-    if held.any():
-        rows = [row for row in np.flatnonzero(held).tolist() if known.items[row] not in seen]
-        evidence = _held_out(plan, new, known.part(rows), examples, attempts, settings)
-    else:
-        evidence = _out_of_fold(plan, done, known, seen, attempts, settings)
-    watch(1.0)
-    if evidence is None:
-        words = "Undecided: the version that serves has learned from every label there is to judge by."
-        end("undecided", verdict={"words": words, "told": done.told})
-        return Done("undecided", words)
-    verdict = gate.decide(evidence)
-    made = None
-    if verdict.promoted:
-        plans = tuple(new if one.field.name == plan.field.name else one for one in version.bundle.plans)
+    judged = judge(plan, known, past, settings, watch)
+    if judged.plan is not None:
+        adapters.keep(store, trained.folder(settings) / str(judged.plan.adapter))
+    made, state = None, judged.state
+    if state == "promoted" and judged.plan is not None:
+        plans = tuple(judged.plan if one.field.name == plan.field.name else one for one in version.bundle.plans)
         made = _promote(store, version, Bundle(plans=plans))
-    state: State = verdict.decision
-    if verdict.promoted and made is None:
-        state = "undecided"
-    words = gate_report.words(verdict)
-    version_id = made.id if made else None
-    end(state, adapter=done.adapter, version_id=version_id, verdict=_stored(verdict, words, done.told))
-    return Done(state, words)
+        state = "promoted" if made else "undecided"
+    refreshes.end(
+        store,
+        number,
+        state,
+        items=judged.items,
+        held_out=judged.held_out,
+        adapter=judged.plan.adapter if judged.plan else None,
+        version_id=made.id if made else None,
+        verdict=judged.stored,
+    )
+    return Done(state, judged.words)
 
 
 def _promote(store: Store, version: Version, bundle: Bundle) -> Version | None:
@@ -168,11 +129,7 @@ def _promote(store: Store, version: Version, bundle: Bundle) -> Version | None:
     return store.serve(version.connection_id, bundle, version.skipped)
 
 
-def _stored(verdict: Verdict, words: str, told: Mapping[str, Any]) -> dict[str, Any]:
-    return {"words": words, "told": dict(told), "gate": verdict.model_dump(mode="json")}
-
-
-def _labelled(store: Store, connection_id: int, plan: FieldPlan, bundle: Bundle, settings: Settings) -> _Labelled:
+def _labelled(store: Store, connection_id: int, plan: FieldPlan, bundle: Bundle, settings: Settings) -> Labelled:
     from labelloop.tasks.roll import Roll
 
     found = store.examples(connection_id, plan.field, bundle.fields, several=settings.several).found
@@ -182,7 +139,7 @@ def _labelled(store: Store, connection_id: int, plan: FieldPlan, bundle: Bundle,
         roll.put(one.item, as_read(plan, one, settings))
     its = roll.items()
     examples = [by_item[item] for item, _ in its]
-    return _Labelled(
+    return Labelled(
         tuple(item for item, _ in its),
         tuple(one.text for _, one in its),
         tuple(one.labels for _, one in its),
@@ -190,75 +147,5 @@ def _labelled(store: Store, connection_id: int, plan: FieldPlan, bundle: Bundle,
     )
 
 
-def _attempts(former: Sequence[refreshes.Refresh], digest: str) -> int:
-    """The how-manieth challenger of this champion comes now."""
-    return 1 + sum(one.parent == digest and one.state in ("refused", "undecided") for one in former)
-
-
 def _trained_on(former: Sequence[refreshes.Refresh], adapter: str | None) -> frozenset[int]:
     return frozenset(item for one in former if adapter and one.adapter == adapter for item in one.items)
-
-
-def _held_out(
-    plan: FieldPlan, new: FieldPlan, held: _Labelled, examples: Sequence[Any], attempts: int, settings: Settings
-) -> Evidence | None:
-    """Both versions on the held-out items, with memories that have not seen them."""
-    from labelloop import tasks
-    from labelloop.tasks import recollection
-
-    if not held.texts:
-        return None
-
-    def outcome(name: str, one: FieldPlan) -> Outcome:
-        memory = recollection.learn(one, examples, 1, settings)
-        memories = {} if memory is None else {one.field.name: memory}
-        rendered = [{one.field.name: text} for text in held.texts]
-        answers = [its for (its,) in tasks.answer(Bundle(plans=(_open(one),)), rendered, settings, memories)]
-        return _outcome(name, one, held.right, answers)
-
-    old, better = outcome("champion", plan), outcome("challenger", new)
-    return Evidence(old, better, _gold(held), slices=_slices(held), attempt=attempts)
-
-
-def _out_of_fold(
-    plan: FieldPlan, done: Any, known: _Labelled, seen: frozenset[int], attempts: int, settings: Settings
-) -> Evidence | None:
-    """Both recipes on the examples, each by models that have not seen it. An adapter that serves already has seen those
-    that it was trained on, so it is judged on the others."""
-    from labelloop.tasks import classification, trained, voices
-
-    place = {text: row for row, text in enumerate(known.texts)}
-    its = known.part([place[text] for text in done.texts])
-    rows = [row for row, item in enumerate(its.items) if item not in seen]
-    if not rows:
-        return None
-    its, before, after = its.part(rows), done.before[rows], done.after[rows]
-    if plan.adapter is not None:
-        former = trained.learnt(plan, its.texts, settings)
-        assert former is not None
-        before = voices.mix(former.voices, before, former.chances, plan.field.multiple)
-
-    def outcome(name: str, chances: Any) -> Outcome:
-        return _outcome(name, plan, its.right, classification.answers(plan.field, chances, [1] * len(rows)))
-
-    old, better = outcome("champion", before), outcome("challenger", after)
-    return Evidence(old, better, _gold(its), "out-of-fold", _slices(its), attempt=attempts)
-
-
-def _open(plan: FieldPlan) -> FieldPlan:
-    """The plan without a wished precision: what would be held back is judged, too."""
-    return plan.model_copy(update={"precision": None})
-
-
-def _outcome(name: str, plan: FieldPlan, right: Sequence[tuple[Path, ...]], answers: Sequence[Answer]) -> Outcome:
-    hits = [set(one.labels) == set(its) for one, its in zip(answers, right, strict=True)]
-    said = [tuple(" > ".join(path) for path in one.labels) for one in answers]
-    return Outcome(name, of_labels(plan.field, right, answers), [one.score for one in answers], hits, said)
-
-
-def _gold(its: _Labelled) -> list[tuple[str, ...]]:
-    return [tuple(" > ".join(path) for path in paths) for paths in its.right]
-
-
-def _slices(its: _Labelled) -> dict[str, Any]:
-    return {"agreed": np.array(its.agreed, np.bool_)} if any(its.agreed) else {}

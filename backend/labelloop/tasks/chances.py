@@ -97,8 +97,8 @@ def answer(
     for place, one in enumerate(plans):
         name = one.field.name
         said = [each[place, number] for number in range(len(one.alone))]
-        learnt = _learnt(one, texts[name], settings)
-        decided = dict(zip(texts[name], decide(one, texts[name], said, memories.get(name), learnt), strict=True))
+        heard = learnt(one, texts[name], settings)
+        decided = dict(zip(texts[name], decide(one, texts[name], said, memories.get(name), heard), strict=True))
         for found, item in zip(answers, rendered, strict=True):
             if item.get(name, "").strip():
                 found[name] = decided[item[name]]
@@ -136,12 +136,13 @@ def decide(
     return answers
 
 
-def _learnt(plan: FieldPlan, texts: Sequence[str], settings: Settings) -> Learnt | None:
+def learnt(plan: FieldPlan, texts: Sequence[str], settings: Settings) -> Learnt | None:
+    """What the plan's adapter says of texts; None where it, or they, are none. Raises as ``trained.learnt``."""
     if plan.adapter is None or not texts:
         return None
-    from labelloop.tasks.trained import learnt  # it needs this module
+    from labelloop.tasks import trained  # it needs this module
 
-    return learnt(plan, texts, settings)
+    return trained.learnt(plan, texts, settings)
 
 
 def opinions(plan: FieldPlan, texts: Sequence[str], encoder: tuple[str, str], settings: Settings) -> list[Chances]:
