@@ -18,24 +18,16 @@ MOST_BYTES = 512 << 20
 """Of the adapters beside one base, together."""
 
 
-class Adapted(NamedTuple):
-    """``encoder``: reads texts as the adapter has it. ``about``: the adapter. ``size``: its weights, bytes."""
-
+class _Ready(NamedTuple):
     encoder: Encoder
-    about: adapter_files.About
     size: int
 
 
-_ready: WeakKeyDictionary[Encoder, OrderedDict[str, Adapted]] = WeakKeyDictionary()
+_ready: WeakKeyDictionary[Encoder, OrderedDict[str, _Ready]] = WeakKeyDictionary()
 _lock = threading.Lock()
 
 
 def adapted(base: Encoder, folder: Path, most_bytes: int = MOST_BYTES) -> Encoder:
-    """The encoder of ``ready``."""
-    return ready(base, folder, most_bytes).encoder
-
-
-def ready(base: Encoder, folder: Path, most_bytes: int = MOST_BYTES) -> Adapted:
     """An encoder that reads texts as the adapter in ``folder`` makes ``base`` read them; ``base`` stays as it is.
 
     The first call reads the adapter, not the base; later ones give the same object. Both, and others, may be asked in
@@ -48,16 +40,16 @@ def ready(base: Encoder, folder: Path, most_bytes: int = MOST_BYTES) -> Adapted:
         ModelError: the adapter is missing or damaged, is for another model, or its weights are not those of its method.
     """
     with _lock:
-        known = _ready.setdefault(base, OrderedDict())
-        if folder.name not in known:
-            known[folder.name] = _load(base, folder)
-        known.move_to_end(folder.name)
-        while len(known) > 1 and sum(one.size for one in known.values()) > most_bytes:
-            known.popitem(last=False)
-        return known[folder.name]
+        ready = _ready.setdefault(base, OrderedDict())
+        if folder.name not in ready:
+            ready[folder.name] = _load(base, folder)
+        ready.move_to_end(folder.name)
+        while len(ready) > 1 and sum(one.size for one in ready.values()) > most_bytes:
+            ready.popitem(last=False)
+        return ready[folder.name].encoder
 
 
-def _load(base: Encoder, folder: Path) -> Adapted:
+def _load(base: Encoder, folder: Path) -> _Ready:
     about, weights = adapter_files.read(folder)
     if about.base != base.revision:
         raise ModelError(
@@ -76,4 +68,4 @@ def _load(base: Encoder, folder: Path) -> Adapted:
             weight.copy_(weights[name])
             weight.requires_grad_(False)
     size = sum(weight.numel() * weight.element_size() for weight in own.values())
-    return Adapted(Encoder(model, f"{base.revision}+{folder.name}"), about, size)
+    return _Ready(Encoder(model, f"{base.revision}+{folder.name}"), size)
