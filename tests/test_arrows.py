@@ -26,7 +26,7 @@ ARROWS = {
     "service": {*LEAVES, "scoring", "learning", "studio"},
     "web": {*LEAVES, "service", "scoring", "learning", "studio"},
 }
-TORCH = {"torch", "transformers", "sentence_transformers"}
+TORCH = {"torch", "transformers", "sentence_transformers", "peft", "safetensors"}
 
 
 def imports(path: Path) -> set[str]:

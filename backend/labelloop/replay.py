@@ -19,6 +19,7 @@ from labelloop.tasks import (
     showing,
     span_memory,
     structured,
+    trained,
 )
 from labelloop.tasks.chances import Chances
 from labelloop.tasks.recollection import Example, LabelMemory
@@ -88,8 +89,7 @@ class Labels:
         each = self._together(known) if known else []
         if memory is not None and memory.shown and known:
             each = showing.behind(self.plan, known, each, memory.shown, self._settings)
-        learnt = chances.learnt(plan, known, self._settings)
-        decided = chances.decide(plan, known, each, memory, learnt) if known else []
+        decided = chances.decide(plan, known, each, memory, trained.ready(plan, self._settings)) if known else []
         found = dict(zip(known, decided, strict=True))
         return [found[text] if text else classification.empty(self.plan.field) for text in texts]
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from labelloop.engines.adapters import MethodName, Sizes
 from labelloop.errors import ModelError
@@ -24,7 +24,7 @@ _REMEDY = "Take it from where it was trained once more, or train a new one."
 
 class About(BaseModel):
     """What an adapter is. ``base``: the revision of the model that it was trained on, on which alone it means
-    something. ``trained``: on what and how, for people: numbers and words."""
+    something. ``trained``: on what and how, as the task that trained it needs and tells it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,7 +33,7 @@ class About(BaseModel):
     method: MethodName
     base: str
     sizes: Sizes
-    trained: dict[str, str | int | float | bool] = {}
+    trained: dict[str, JsonValue] = {}
 
 
 def save(about: About, weights: Mapping[str, torch.Tensor], parent: Path) -> Path:

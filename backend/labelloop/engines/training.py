@@ -96,7 +96,8 @@ class Course:
         the same adapter, on one machine with one number of threads.
 
         Args:
-            rows: of the texts. right: (n_rows, n_labels) their labels.
+            rows: of the texts. right: (n_rows, n_labels) their labels. One that none of them has is left out, so that
+                texts are not moved away from what it means.
 
         Raises:
             ModelError: the method does not fit the encoder.
@@ -108,7 +109,7 @@ class Course:
         pupil = Pupil(weights, Upper(model, self._frozen, recipe.dropout), steps, scale.slope)
         trained = [*weights.values(), *([slope] if recipe.learn_slope else [])]
         optimizer = torch.optim.AdamW(trained, lr=recipe.rate, weight_decay=0.0)
-        target = torch.from_numpy(right).to(device)
+        target, taught = torch.from_numpy(right).to(device), torch.from_numpy(right.any(axis=0)).to(device)
         shift, constant = (torch.from_numpy(one).float().to(device) for one in (scale.shift, scale.constant))
         for batch in _batches(right, recipe.batch, steps, seed):
             left = 1 - pupil.done / steps
@@ -118,7 +119,8 @@ class Course:
             own = vectors @ self._labels.T - shift
             odds = slope.exp() * own + scale.behind * (own - own.amax(dim=1, keepdim=True)) + scale.offset
             goal = target[batch]
-            loss = _choice(torch.where(constant.isnan(), odds, constant), goal, self._several)
+            odds = torch.where(constant.isnan(), odds, constant)
+            loss = _choice(odds[:, taught], goal[:, taught], self._several)
             loss = loss + recipe.contrast * _contrast(vectors, goal, recipe.temperature)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]

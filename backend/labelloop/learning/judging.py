@@ -130,7 +130,7 @@ def _out_of_fold(
 ) -> Evidence | None:
     """Both recipes on the examples, each by models that have not seen it. An adapter that serves already has seen those
     that it was trained on, so it is judged on the others."""
-    from labelloop.tasks import classification, trained, voices
+    from labelloop.tasks import classification, trained
 
     place = {text: row for row, text in enumerate(known.texts)}
     its = known.part([place[text] for text in done.texts])
@@ -138,10 +138,8 @@ def _out_of_fold(
     if not rows:
         return None
     its, before, after = its.part(rows), done.before[rows], done.after[rows]
-    if plan.adapter is not None:
-        former = trained.learnt(plan, its.texts, settings)
-        assert former is not None
-        before = voices.mix(former.voices, before, former.chances, plan.field.multiple)
+    if (former := trained.ready(plan, settings)) is not None:
+        before = former.chances(its.texts, before)
 
     def outcome(name: str, chances: Any) -> Outcome:
         return _outcome(name, plan, its.right, classification.answers(plan.field, chances, [1] * len(rows)))

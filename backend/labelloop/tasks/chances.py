@@ -11,13 +11,13 @@ import numpy as np
 from labelloop.engines import Engine, Ranker, Vectors, load
 from labelloop.prompting import Prompt, load_prompt, unchanged
 from labelloop.settings import Settings
-from labelloop.tasks import calibration, classification, precision, rank
+from labelloop.tasks import calibration, classification, precision, rank, trained
 from labelloop.tasks.calibration import Array
 from labelloop.tasks.shown import Shown, Turns
 from labelloop.words import Answer, FieldPlan
 
 if TYPE_CHECKING:
-    from labelloop.tasks.trained import Learnt
+    from labelloop.tasks.trained_labels import TrainedLabels
 
 READS_ONCE = frozenset({"encoder", "gliner"})
 """Engines that read a text once for all labels of all fields; the others read it with each label."""
@@ -97,8 +97,8 @@ def answer(
     for place, one in enumerate(plans):
         name = one.field.name
         said = [each[place, number] for number in range(len(one.alone))]
-        heard = learnt(one, texts[name], settings)
-        decided = dict(zip(texts[name], decide(one, texts[name], said, memories.get(name), heard), strict=True))
+        its = trained.ready(one, settings)
+        decided = dict(zip(texts[name], decide(one, texts[name], said, memories.get(name), its), strict=True))
         for found, item in zip(answers, rendered, strict=True):
             if item.get(name, "").strip():
                 found[name] = decided[item[name]]
@@ -111,19 +111,17 @@ def decide(
     texts: Sequence[str],
     each: Sequence[Chances],
     memory: Recollection | None = None,
-    learnt: Learnt | None = None,
+    adapter: TrainedLabels | None = None,
 ) -> list[Answer]:
     """One answer per text, from what the plan's engines say of the texts (behind the demonstrations of the memory), and
-    with memory from what people said of others; then the chances hold vectors. ``learnt``: what the plan's adapter says
-    of them, where it has one. What is less sure than the plan's precision needs is held back."""
+    with memory from what people said of others; then the chances hold vectors. ``adapter``: of the plan, where it has
+    one. What is less sure than the plan's precision needs is held back."""
     mixed, alone = together(plan, each)
     labels = mixed.labels
     if memory is not None and each[0].vectors is not None:
         labels = memory.chances(texts, each[0].vectors, labels)
-    if learnt is not None:
-        from labelloop.tasks.voices import mix
-
-        labels = mix(learnt.voices, labels, learnt.chances, plan.field.multiple)
+    if adapter is not None and len(texts):
+        labels = adapter.chances(texts, labels)
     answers = classification.answers(plan.field, labels, mixed.windows)
     if plan.beside:
         answers = [_told(one, plan, [its.labels[row] for its in alone]) for row, one in enumerate(answers)]
@@ -134,15 +132,6 @@ def decide(
         needs = {} if memory is None else memory.needs
         answers = [precision.of_labels(plan, one, row, needs) for one, row in zip(answers, labels, strict=True)]
     return answers
-
-
-def learnt(plan: FieldPlan, texts: Sequence[str], settings: Settings) -> Learnt | None:
-    """What the plan's adapter says of texts; None where it, or they, are none. Raises as ``trained.learnt``."""
-    if plan.adapter is None or not texts:
-        return None
-    from labelloop.tasks import trained  # it needs this module
-
-    return trained.learnt(plan, texts, settings)
 
 
 def opinions(plan: FieldPlan, texts: Sequence[str], encoder: tuple[str, str], settings: Settings) -> list[Chances]:

@@ -62,11 +62,13 @@ class Lesson:
 @dataclass(frozen=True)
 class Refreshed:
     """What training made. ``weights``: of the adapter, by name; none where it has no voice. ``slope``: of its scale.
-    ``told``: figures of what models said of examples that they have not seen, and of the work. ``before``, ``after``:
-    (n, n_labels) what was said: by memory, and by it and the adapter; None where nothing was trained."""
+    ``taught``: (n_labels,) which labels it has seen. ``told``: figures of what models said of examples that they have
+    not seen, and of the work. ``before``, ``after``: (n, n_labels) what was said: by memory, and by it and the adapter;
+    None where nothing was trained."""
 
     voices: Voices
     slope: float
+    taught: NDArray[np.bool_]
     weights: dict[str, Any]
     told: dict[str, str | int | float | bool]
     before: Array | None = None
@@ -110,8 +112,8 @@ class Reading(NamedTuple):
     scale: Scale
 
 
-def reading(plan: FieldPlan, settings: Settings) -> Reading:
-    """Raises as ``lesson``."""
+def encoder_plan(plan: FieldPlan) -> FieldPlan:
+    """The plan of the encoder alone, if the field can be trained. Raises SettingsError as ``lesson``."""
     its = next((one for one in plan.alone if one.engine == "encoder"), None)
     if its is None or plan.field.structured or plan.field.dynamic:
         raise SettingsError(
@@ -119,6 +121,12 @@ def reading(plan: FieldPlan, settings: Settings) -> Reading:
             "its own.",
             "What is trained are fields that choose among labels of the config, served by the encoder.",
         )
+    return its
+
+
+def reading(plan: FieldPlan, settings: Settings) -> Reading:
+    """Raises as ``lesson``."""
+    its = encoder_plan(plan)
     prompt = unchanged(load_prompt(its.prompt, settings.prompts_dir), its.prompt_hash)
     encoder = load("encoder", its.model, its.revision, settings)
     prior = rank.rank(encoder, [its], [prompt], ())[0].prior
@@ -154,9 +162,9 @@ def train(
         ModelError: the method of the recipe does not fit the encoder.
     """
     told: dict[str, str | int | float | bool] = {"examples": len(lesson.texts)}
-    nothing = Refreshed(Voices(), lesson.scale.slope, {}, told)
-    kinds = int(lesson.right.any(axis=0).sum())
-    if len(lesson.texts) < FEWEST or kinds < (1 if lesson.several else 2):
+    seen: NDArray[np.bool_] = np.asarray(lesson.right.any(axis=0))
+    nothing = Refreshed(Voices(), lesson.scale.slope, seen, {}, told)
+    if len(lesson.texts) < FEWEST or seen.sum() < (1 if lesson.several else 2):
         return nothing
     everything = np.arange(len(lesson.texts))
     fold = folds(lesson.right)
@@ -164,25 +172,26 @@ def train(
     run = _Run(lesson, course, watch, seed, [*(rest for _, rest in parts), everything])
     if not run.fit_into(seconds):
         return nothing
+    known = remembered(lesson, parts)
     learnt = {mark: np.zeros(lesson.zero_shot.shape) for mark in MARKS}
     for out, rest in parts:
+        taught = lesson.right[rest].any(axis=0)
         for mark, pupil in run.steps(rest):
             if run.late:
                 return nothing
             if mark:
-                learnt[mark][out] = said(lesson, course, pupil, out)
-    known = remembered(lesson, parts)
+                learnt[mark][out] = voices.within(said(lesson, course, pupil, out), known[out], taught, lesson.several)
     heard = {mark: voices.weigh(known, learnt[mark], lesson.right, lesson.several) for mark in MARKS}
     best = min(MARKS, key=lambda mark: heard[mark][1])
     its = heard[best][0]
     both = voices.mix(its, known, learnt[best], lesson.several)
     for name, what in {"zero_shot": lesson.zero_shot, "memory": known, "adapter": learnt[best], "both": both}.items():
         told[f"accuracy_{name}"] = round(accuracy(what, lesson.right, lesson.several), 4)
-    made = Refreshed(its, lesson.scale.slope, {}, told, known, both)
+    made = Refreshed(its, lesson.scale.slope, seen, {}, told, known, both)
     if its.adapter:
         for mark, pupil in run.steps(everything):
             if mark == best:
-                made = Refreshed(its, pupil.slope, dict(pupil.weights), told, known, both)
+                made = Refreshed(its, pupil.slope, seen, dict(pupil.weights), told, known, both)
                 break
     told |= {"stopped_at": best, "seconds": round(run.seconds, 1)}
     watch(1.0)

@@ -8,7 +8,7 @@ from typing import Any
 
 from labelloop.engines import load
 from labelloop.settings import Settings
-from labelloop.tasks import refresh_labels, trained
+from labelloop.tasks import refresh_labels, trained, trained_labels
 from labelloop.tasks.calibration import Array
 from labelloop.tasks.refresh_labels import Watch
 from labelloop.tasks.roll import Example
@@ -46,20 +46,13 @@ def train(
         SettingsError: the plan is not ``trainable``.
         ModelError: the method does not fit the encoder, or a model is missing.
     """
-    from labelloop.engines import adapter_files
     from labelloop.engines.training import Course, Recipe
 
     lesson = refresh_labels.lesson(plan, examples, settings)
-    base = next(one for one in plan.alone if one.engine == "encoder")
+    base = refresh_labels.encoder_plan(plan)
     encoder = load("encoder", base.model, base.revision, settings)
     recipe = Recipe(method=settings.peft)
     course = Course(encoder, lesson.texts, lesson.meanings, lesson.several, recipe)
     done = refresh_labels.train(lesson, course, watch, seconds)
-    sha = None
-    if done.weights:
-        voices = {"voice_memory": done.voices.memory, "voice_adapter": done.voices.adapter, "slope": done.slope}
-        about = adapter_files.About(
-            method=recipe.method, base=base.revision, sizes=recipe.sizes, trained={**done.told, **voices}
-        )
-        sha = adapter_files.save(about, done.weights, trained.folder(settings)).name
-    return Trained(sha, tuple(lesson.texts), done.before, done.after, dict(done.told))
+    place = trained_labels.keep(plan, done, recipe, trained.folder(settings))
+    return Trained(place.name if place else None, tuple(lesson.texts), done.before, done.after, dict(done.told))

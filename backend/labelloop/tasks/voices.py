@@ -61,6 +61,21 @@ def mix(voices: Voices, known: Array, learnt: Array, several: bool) -> Array:
     return chances(odds, several)
 
 
+def within(learnt: Array, known: Array, taught: NDArray[np.bool_], several: bool) -> Array:
+    """(n_texts, n_labels) what an adapter says of the labels that it was taught, and of all others what was known
+    without it: training moves texts away from every label that is never right, so on these it has no say. Where one
+    label is chosen it divides anew what the taught ones have together.
+
+    Args:
+        taught: (n_labels,) which labels it has seen.
+    """
+    if several:
+        return np.where(taught, learnt, known)
+    its = np.where(taught, learnt, 0)
+    share = known[:, taught].sum(axis=1, keepdims=True) / np.maximum(its.sum(axis=1, keepdims=True), 1e-12)
+    return np.where(taught, its * share, known)
+
+
 def chances(odds: Array, several: bool) -> Array:
     """Of log-odds: rows that sum to 1, or with ``several`` each label by itself."""
     if several:
