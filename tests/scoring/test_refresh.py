@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -49,6 +51,8 @@ def test_what_is_asked_for_twice_is_trained_once_and_told_as_it_goes(
         watch(0.5)
         seen.extend(told(trainer, number))
         refresh_job.serve(trainer, number, field, "api")  # another trainer, meanwhile: ours has the lease
+        refresh.ask(trainer.redis, number, field, "command")
+        assert trainer.redis.llen(wire.rq_list("refresh")) == 0, "what is trained is not asked for again"
         return learning.Done("refused", "Refused: not better.")
 
     monkeypatch.setattr(learning, "attempt", attempt)
@@ -60,6 +64,20 @@ def test_what_is_asked_for_twice_is_trained_once_and_told_as_it_goes(
     assert told(trainer, connection) == [("refused", "Refused: not better.")]
     refresh.ask(trainer.redis, connection, "topic", "command")
     assert work(trainer) == 1
+
+
+def test_a_trainer_that_must_stop_says_so_between_two_steps(
+    trainer: Workplace, connection: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def attempt(*given: Any) -> object:
+        trainer.stopping.set()
+        given[-1](0.5)
+        raise AssertionError("it went on")
+
+    monkeypatch.setattr(learning, "attempt", attempt)
+    refresh.ask(trainer.redis, connection, "topic", "command")
+    work(trainer)
+    assert [state for state, _ in told(trainer, connection)] == ["stopped"]
 
 
 def test_a_failure_is_told_with_its_reason(

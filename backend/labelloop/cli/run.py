@@ -10,6 +10,9 @@ from rich.markup import escape
 from labelloop.cli.shared import app, err, out, start_log
 from labelloop.settings import get_settings
 
+_BEHIND = 15
+"""Of 19: how far the trainer stands back where web and workers want the same core. No annotator waits for it."""
+
 
 @app.command(rich_help_panel="Run")
 def up(
@@ -55,9 +58,12 @@ def worker() -> None:
 
 @app.command(rich_help_panel="Run")
 def trainer() -> None:
-    """Run the trainer: refreshes are done in it, apart from the workers, so that memory returns afterwards."""
+    """Run the trainer: refreshes are done in it, apart from the workers, and behind them where cores are few."""
+    import os
+
     from labelloop.scoring.worker import run
 
+    os.nice(_BEHIND)
     settings = get_settings()
     start_log(settings)
     run(settings, queues=("refresh",))

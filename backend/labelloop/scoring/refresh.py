@@ -43,8 +43,13 @@ class Progress:
         return (self.told - self.began) * (1 - self.share) / self.share
 
 
+def lease(connection_id: int, field: str) -> str:
+    """The key that a trainer holds while it trains a field."""
+    return wire.REFRESH_LEASE.format(connection=connection_id, field=wire.text_hash(field)[:16])
+
+
 def ask(redis: RedisBytes, connection_id: int, field: str, trigger: Trigger) -> None:
-    """Has a field trained; joins what is asked for already.
+    """Has a field trained; joins what is asked for, or trained, already.
 
     Raises:
         QueueDownError: Redis does not answer.
@@ -53,6 +58,8 @@ def ask(redis: RedisBytes, connection_id: int, field: str, trigger: Trigger) -> 
     with redis_errors():
         if not redis.exists(wire.ALIVE.format(lane="refresh")):
             raise no_worker("refresh")
+        if trigger != "resumed" and redis.exists(lease(connection_id, field)):
+            return
         if redis.sadd(wire.REFRESH_WANTED, json.dumps([connection_id, field])):
             tell(redis, Progress(connection_id, field, "waiting"))
             wire.enqueue("refresh", redis, "refresh", connection_id, field, trigger, timeout=wire.TRAIN_S)
@@ -63,7 +70,7 @@ def look(redis: RedisBytes, connection_id: int) -> None:
     if not redis.exists(wire.ALIVE.format(lane="refresh")):
         return
     if redis.set(wire.REFRESH_LOOKED.format(connection=connection_id), 1, nx=True, ex=_LOOK_S):
-        wire.enqueue("refresh", redis, "refresh_due", connection_id)
+        wire.enqueue("refresh", redis, "refresh_due", connection_id, timeout=wire.TRAIN_S)
 
 
 def tell(redis: RedisBytes, progress: Progress) -> None:

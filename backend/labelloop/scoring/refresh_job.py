@@ -25,34 +25,41 @@ class Stopped(Exception):
 
 
 def serve(place: Workplace, connection_id: int, field: str, trigger: Trigger) -> None:
-    """Trains one field, if nobody is at it; then whoever is stands in for this."""
+    """Trains one field, if nobody is at it. A trainer that died holds its lease for some seconds more; what it left is
+    taken up after that."""
     place.redis.srem(wire.REFRESH_WANTED, json.dumps([connection_id, field]))
-    with place.lease(wire.REFRESH_LEASE.format(connection=connection_id, field=wire.text_hash(field)[:16])) as ours:
-        if not ours:
+    for wait_s in (0, wire.ALIVE_S + 1) if trigger == "resumed" else (0,):
+        if place.stopping.wait(wait_s):
             return
-        began = time.time()
-        told = 0.0
+        with place.lease(asking.lease(connection_id, field)) as ours:
+            if ours:
+                _train(place, connection_id, field, trigger)
+                return
 
-        def watch(share: float) -> None:
-            nonlocal told
-            if place.stopping.is_set():
-                raise Stopped
-            if time.time() - told > _TELL_S:
-                told = time.time()
-                asking.tell(place.redis, Progress(connection_id, field, "training", share, began=began))
 
-        try:
-            watch(0.0)
-            done = learning.attempt(place.store, connection_id, field, trigger, place.settings, watch)
-        except Stopped:
-            asking.tell(place.redis, Progress(connection_id, field, "stopped", words="The trainer was stopped."))
-            return
-        except LabelLoopError as error:
-            log.warning("connection %d, field %s: nothing is trained: %s", connection_id, field, error)
-            asking.tell(place.redis, Progress(connection_id, field, "failed", words=str(error)))
-            return
-        asking.tell(place.redis, Progress(connection_id, field, done.state, 1.0, done.words, began))
-        log.info("connection %d, field %s: %s", connection_id, field, done.words)
+def _train(place: Workplace, connection_id: int, field: str, trigger: Trigger) -> None:
+    began, told = time.time(), 0.0
+
+    def watch(share: float) -> None:
+        nonlocal told
+        if place.stopping.is_set():
+            raise Stopped
+        if time.time() - told > _TELL_S:
+            told = time.time()
+            asking.tell(place.redis, Progress(connection_id, field, "training", share, began=began))
+
+    try:
+        watch(0.0)
+        done = learning.attempt(place.store, connection_id, field, trigger, place.settings, watch)
+    except Stopped:
+        asking.tell(place.redis, Progress(connection_id, field, "stopped", words="The trainer was stopped."))
+        return
+    except LabelLoopError as error:
+        log.warning("connection %d, field %s: nothing is trained: %s", connection_id, field, error)
+        asking.tell(place.redis, Progress(connection_id, field, "failed", words=str(error)))
+        return
+    asking.tell(place.redis, Progress(connection_id, field, done.state, 1.0, done.words, began))
+    log.info("connection %d, field %s: %s", connection_id, field, done.words)
     if done.state == "promoted":
         _push(place, connection_id)
 
