@@ -137,6 +137,7 @@ def _labels(counts: Counts) -> list[str]:
 @app.command(rich_help_panel="Look")
 def status() -> None:
     """Show the connected projects, what is filled, what people have said so far, and how the queues stand."""
+    from labelloop.scoring import refresh
     from labelloop.scoring.queues import Scoring
 
     settings = get_settings()
@@ -158,8 +159,15 @@ def status() -> None:
             out.print(f"    [yellow]{escape(name)}[/] is left to people: {escape(reason)}", highlight=False)
         for line in _labels(store.count_labels(connection.id, version.bundle.fields if version else ())):
             out.print(f"    {escape(line)}", highlight=False)
-    state = Scoring(settings.find_redis_url(), settings).status()
+    scoring = Scoring(settings.find_redis_url(), settings)
+    state = scoring.status()
     out.print(f"Waiting items: {state['waiting']}, jobs: {state['jobs']}", highlight=False)
+    for connection in store.connections():
+        for training in refresh.progress(scoring.redis, connection.id):
+            share = f" {training.share:.0%}" if training.state == "training" else ""
+            left = f", about {training.eta_s:.0f} s left" if training.eta_s is not None else ""
+            told = f"Training of {training.field} ({connection.title}): {training.state}{share}{left}. {training.words}"
+            out.print(escape(told.strip()), highlight=False)
     for one in state["workers"]:
         out.print(f"Worker {one['name']}: {one['state']}, last sign of life {one['age_s']} s ago", highlight=False)
     if not state["workers"]:
