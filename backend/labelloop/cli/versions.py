@@ -58,7 +58,8 @@ def versions(
     out.print(table)
     tried = refreshes.listed(store, connection.id)
     for attempt in tried[:_SHOWN]:
-        words = attempt.verdict.get("words") or attempt.error
+        words = " ".join(str(attempt.verdict[key]) for key in ("words", "withdrawn") if attempt.verdict.get(key))
+        words = words or attempt.error
         out.print(
             f"{attempt.begun_at:%Y-%m-%d %H:%M} {escape(attempt.field)}, {attempt.labels} labels: "
             f"[bold]{attempt.state}[/]. {escape(words)}",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from labelloop.errors import LabelLoopError, RequestError
-from labelloop.learning import adapters, refreshes
+from labelloop.learning import adapters, refreshes, watching
 from labelloop.learning.judging import Labelled, Past, Watch, judge
 from labelloop.learning.reading import as_read
 from labelloop.learning.refreshes import State, Trigger
@@ -100,6 +100,7 @@ def _attempt(
         seen=_trained_on(former, plan.adapter),
         attempts=sum(one.parent == version.bundle.digest and one.state in _JUDGED for one in former),
     )
+    since = watching.Since(store.memory_epoch(version.connection_id))
     judged = judge(plan, known, past, settings, watch)
     if judged.plan is not None:
         adapters.keep(store, trained.folder(settings) / str(judged.plan.adapter))
@@ -116,7 +117,7 @@ def _attempt(
         held_out=judged.held_out,
         adapter=judged.plan.adapter if judged.plan else None,
         version_id=made.id if made else None,
-        verdict=judged.stored,
+        verdict={**judged.stored, **({"since": since.stored} if made else {})},
     )
     return Done(state, judged.words)
 

@@ -80,6 +80,14 @@ def end(
         row.version_id, row.verdict, row.error, row.held_out = version_id, dict(verdict or {}), error, held_out
 
 
+def note(store: Store, number: int, verdict: Mapping[str, Any]) -> None:
+    """Writes down what is known of an attempt's outcome by now."""
+    with store.session() as session:
+        row = session.get(RefreshRow, number)
+        if row is not None:
+            row.verdict = dict(verdict)
+
+
 def listed(store: Store, connection_id: int, field: str = "", most: int = 100) -> list[Refresh]:
     """The attempts of a connection, the latest first."""
     wanted = select(RefreshRow).where(RefreshRow.connection_id == connection_id)

@@ -8,7 +8,7 @@ import time
 
 from labelloop.errors import LabelLoopError, RequestError
 from labelloop.learning import refresh as learning
-from labelloop.learning import refreshes, versions
+from labelloop.learning import refreshes, versions, watching
 from labelloop.learning.refreshes import Trigger
 from labelloop.scoring import push, queues, wire
 from labelloop.scoring import refresh as asking
@@ -65,9 +65,14 @@ def _train(place: Workplace, connection_id: int, field: str, trigger: Trigger) -
 
 
 def look(place: Workplace, connection_id: int) -> None:
-    """Trains those fields of a connection whose labels are enough for it."""
+    """Lets a former version serve again that answers the new labels better, and trains those fields of a connection
+    whose labels are enough for it."""
     if not place.settings.refresh:
         return
+    for one in watching.watch(place.store, connection_id, place.settings):
+        log.warning("connection %d, field %s: %s", connection_id, one.field, one.words)
+        asking.tell(place.redis, Progress(connection_id, one.field, "withdrawn", 1.0, one.words))
+        _push(place, connection_id)
     for field in learning.due_fields(place.store, connection_id, place.settings):
         if place.stopping.is_set():
             return
