@@ -10,14 +10,17 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from labelloop.engines import adapter_files, adapters
+from labelloop.engines import adapter_files, adapters, load
 from labelloop.engines.adapted import adapted
 from labelloop.engines.adapter_files import About
 from labelloop.engines.adapters import METHODS, MethodName, Sizes
 from labelloop.engines.encoder import Encoder
+from labelloop.engines.identity import identify
 from labelloop.engines.scale import Scale
 from labelloop.engines.training import Course, Recipe
 from labelloop.errors import ModelError
+from labelloop.settings import Settings
+from support import tiny_models
 
 TEXTS = ["It rains in Spain.", "The goalkeeper saved it.", "Heavy snow and strong wind.", "They won the final 3:1."]
 RIGHT = np.array([[1, 0], [0, 1], [1, 0], [0, 1]], bool)
@@ -74,6 +77,55 @@ def test_the_base_lies_in_memory_once(encoder: Encoder, method: str, tmp_path: P
     base = {weight.data_ptr() for weight in encoder.model.parameters()}
     own = [w for w in adapted(encoder, saved(encoder, method, tmp_path)).model.parameters() if w.data_ptr() not in base]
     assert 0 < sum(weight.numel() for weight in own) < 300_000
+
+
+def tiny(kind: str, folder: Path, longest: int = 64, **changes: int) -> Encoder:
+    """An encoder of another family with random weights."""
+    make = tiny_models.wordpiece if kind in {"MPNet", "DistilBert"} else tiny_models.byte_bpe
+    tokenizer = make(TEXTS * 3, 300)
+    tokenizer.model_max_length = longest
+    if kind == "DistilBert":
+        tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    model = tiny_models.build(kind, "Model", tokenizer, **changes)
+    name = tiny_models.save(model, tokenizer, folder)
+    made = load("encoder", name, identify(name), Settings(device="cpu"))
+    assert isinstance(made, Encoder)
+    return made
+
+
+FAMILIES: dict[str, dict[str, int]] = {
+    "Roberta": {},
+    "MPNet": {},
+    "DistilBert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64},
+    "Qwen3": {"num_key_value_heads": 2, "head_dim": 16},
+}
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_other_families_of_models(kind: str, tmp_path: Path) -> None:
+    """Their halves are the whole, and each method trains or says why it cannot."""
+    encoder = tiny(kind, tmp_path / "model", **FAMILIES[kind])
+    before = encoder.embed(TEXTS)
+    refused = set()
+    for method in METHODS:
+        recipe = Recipe(method=method, sizes=Sizes(layers=1, length=2), rate=1e-9, batch=4)
+        course = Course(encoder, TEXTS, encoder.meanings(LABELS), False, recipe)
+        try:
+            pupil = next(course.train(range(4), RIGHT, SCALE, 1))
+        except ModelError as error:
+            assert "has no place for" in str(error)
+            refused.add(method)
+            continue
+        if method not in {"prompt_tuning", "prefix_tuning"}:
+            np.testing.assert_allclose(course.read(pupil, range(4)), before, atol=1e-5)
+    assert refused <= {"ia3", "bitfit"}
+    np.testing.assert_array_equal(encoder.embed(TEXTS), before)
+
+
+def test_no_room_for_a_prompt(tmp_path: Path) -> None:
+    full = tiny("Roberta", tmp_path / "full", longest=128)
+    with pytest.raises(ModelError, match="no room for 4 vectors"):
+        adapters.attach(adapters.branch(full.model), "prompt_tuning", SIZES)
 
 
 def test_one_layer_at_the_top_or_all_of_them(encoder: Encoder) -> None:

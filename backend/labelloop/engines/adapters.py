@@ -8,6 +8,7 @@ one to the next costs nothing.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Literal
@@ -74,8 +75,19 @@ def attach(model: SentenceTransformer, name: str, sizes: Sizes, seed: int = 0) -
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         METHODS[name](transformer, touched, sizes)
+    _check_room(model, sizes.length if hasattr(transformer, "prompts") else 0)
     model.to(model.device).eval()
     return {name: weight for name, weight in transformer.named_parameters() if weight.requires_grad}
+
+
+def _check_room(model: SentenceTransformer, length: int) -> None:
+    """Raises ModelError: a text as long as the model reads and a prompt before it are more than it has places for."""
+    places = getattr(transformer_of(model).config, "max_position_embeddings", math.inf) - 2  # RoBERTa's begin at 2
+    if length and min(model.max_seq_length or places, places) + length > places:
+        raise ModelError(
+            f"The encoder reads {places} tokens, and leaves no room for {length} vectors before them.",
+            "Choose lora, or an encoder whose max_seq_length is smaller than what it could read.",
+        )
 
 
 def transformer_of(model: SentenceTransformer) -> Any:
@@ -215,8 +227,8 @@ class _Bottleneck(nn.Module):
 
 
 def _prompted(transformer: Any, layers: list[tuple[str, nn.Module]], length: int) -> None:
-    config, words = transformer.config, transformer.get_input_embeddings()
-    if getattr(config, "is_decoder", False) or "inputs_embeds" not in signature(transformer.forward).parameters:
+    words = transformer.get_input_embeddings()
+    if "inputs_embeds" not in signature(transformer.forward).parameters:
         raise _misfit(transformer, "prompts and prefixes: it is not read as words with vectors before them")
     rows = torch.randint(words.weight.shape[0], ((1 + len(layers)) * length,))
     started = words.weight[rows.to(words.weight.device)].detach().clone()  # as words are: Lester et al. 2021

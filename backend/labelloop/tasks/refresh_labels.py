@@ -36,6 +36,7 @@ FOLDS = 3
 MARKS = (0.25, 0.5, 1.0)
 """Shares of the steps after which the left-out examples are read: at the best of them the final training ends."""
 SEED = 29
+_EARLY = 0.5  # nats by which it must be better to end the training early
 _READ_AT_ONCE = 64
 _TRIAL = 3  # steps that are timed where time is limited
 _MARGIN = 0.8  # of the time that is left, what the steps are planned for
@@ -162,7 +163,7 @@ def train(
         ModelError: the method of the recipe does not fit the encoder.
     """
     told: dict[str, str | int | float | bool] = {"examples": len(lesson.texts)}
-    seen: NDArray[np.bool_] = np.asarray(lesson.right.any(axis=0))
+    seen = np.asarray(lesson.right.any(axis=0), np.bool_)
     nothing = Refreshed(Voices(), lesson.scale.slope, seen, {}, told)
     if len(lesson.texts) < FEWEST or seen.sum() < (1 if lesson.several else 2):
         return nothing
@@ -182,7 +183,7 @@ def train(
             if mark:
                 learnt[mark][out] = voices.within(said(lesson, course, pupil, out), known[out], taught, lesson.several)
     heard = {mark: voices.weigh(known, learnt[mark], lesson.right, lesson.several) for mark in MARKS}
-    best = min(MARKS, key=lambda mark: heard[mark][1])
+    best = min(MARKS, key=lambda mark: heard[mark][1] + (_EARLY if mark < 1 else 0))
     its = heard[best][0]
     both = voices.mix(its, known, learnt[best], lesson.several)
     for name, what in {"zero_shot": lesson.zero_shot, "memory": known, "adapter": learnt[best], "both": both}.items():

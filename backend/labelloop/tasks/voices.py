@@ -17,8 +17,11 @@ from labelloop.tasks.calibration import Array
 
 _TEMPER = 0.5
 """Figures of one sample err together, so they count half, as in ``memory.weigh``."""
-_DOUBT = 1.0
-"""Nats that a full voice of the trained one must be worth."""
+_BELIEF, _FEW = 0.7, 32
+"""How loud the trained one is expected to be, of many examples and of that few half of it. It speaks for one that has
+seen fewer: what serves was trained on the left-out examples too."""
+_FIRM = 3.0
+"""How hard it is for the examples to change that."""
 _WHOLE = 4.0
 """How hard it is for both together to be louder or softer than one."""
 _LOUDEST = 1.5
@@ -43,15 +46,16 @@ def weigh(known: Array, learnt: Array, right: memory.Right, several: bool) -> tu
     """
     first, second = memory.log_odds(known, several), memory.log_odds(learnt, several)
 
+    expected = _BELIEF * len(right) / (len(right) + _FEW)
+
     def loss(its: NDArray[np.float64]) -> float:
         odds = its[0] * first + its[1] * second
-        doubt = _DOUBT * float(its[1]) + _WHOLE * (float(its.sum()) - 1) ** 2
-        return _TEMPER * _surprise(odds, right, several) + doubt
+        unlike = _FIRM * (float(its[1]) - expected) ** 2 + _WHOLE * (float(its.sum()) - 1) ** 2
+        return _TEMPER * _surprise(odds, right, several) + unlike
 
-    silent = loss(np.array([1.0, 0.0]))
-    best = minimize(loss, np.array([0.5, 0.5]), method="L-BFGS-B", bounds=[(0, _LOUDEST)] * 2)
-    if best.x[1] < _LEAST or best.fun >= silent:
-        return Voices(), silent
+    best = minimize(loss, np.array([1 - expected, expected]), method="L-BFGS-B", bounds=[(0, _LOUDEST)] * 2)
+    if best.x[1] < _LEAST:
+        return Voices(), float(best.fun)
     return Voices(float(best.x[0]), float(best.x[1])), float(best.fun)
 
 
