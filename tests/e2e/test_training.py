@@ -7,6 +7,7 @@ from typing import Any
 
 from labelloop.learning import refreshes
 from labelloop.learning.versions import put_back
+from labelloop.words import Bundle
 from support.running import Running
 from support.waiting import until
 
@@ -48,8 +49,10 @@ def test_start_training_trains_and_one_version_stands_everywhere(running: Runnin
     assert champion is not None and (champion.name != connected.version.name) == (done.state == "promoted")
     until(lambda: stands(champion.name), 60)
 
-    plans = tuple(one.model_copy(update={"precision": 0.5}) for one in champion.bundle.plans)
-    other = running.store.serve(connected.connection.id, champion.bundle.model_copy(update={"plans": plans}), {})
+    (plan,) = champion.bundle.plans
+    constants = {**plan.calibration["constants"], "slope": 0.9 * plan.calibration["constants"]["slope"]}
+    changed = Bundle(plans=(plan.model_copy(update={"calibration": {"constants": constants}}),))
+    other = running.store.serve(connected.connection.id, changed, {})
     running.preannotate(connected)
     assert stands(other.name)
     assert put_back(running.store, connected.connection)[1].name == champion.name

@@ -14,7 +14,7 @@ from labelloop.learning import adapters, refreshes
 from labelloop.learning.refreshes import FEWEST, due
 from labelloop.learning.store import Connection, Store
 from labelloop.learning.tables import AdapterRow
-from labelloop.learning.versions import put_back, version_for, version_named
+from labelloop.learning.versions import lasts, put_back, version_for, version_named
 from labelloop.settings import Settings
 from labelloop.studio.schema import read_config
 from labelloop.tasks import make_bundle
@@ -62,6 +62,17 @@ def test_a_changed_field_loses_its_adapter_and_others_keep_theirs(
     store.serve(connection.id, trained(first.bundle, "b" * 64), {})
     changed = version_for(store, connection, both.replace('<Choice value="B"/>', '<Choice value="C"/>', 1), settings)
     assert {plan.field.name: plan.adapter for plan in changed.bundle.plans} == {"topic": None, "tone": "b" * 64}
+
+
+def test_a_version_of_another_label_config_would_not_last(
+    store: Store, connection: Connection, settings: Settings
+) -> None:
+    first = version_for(store, connection, CONFIG, settings)
+    second = version_for(store, connection, CONFIG.replace('"B"', '"C"'), settings)
+    now = store.connection(connection.id)
+    assert lasts(now, second, settings) and not lasts(now, first, settings)
+    again = store.serve(connection.id, trained(second.bundle, "a" * 64), {})
+    assert lasts(now, again, settings)
 
 
 def test_versions_are_named_as_people_type_them(store: Store, connection: Connection, settings: Settings) -> None:

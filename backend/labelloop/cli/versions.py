@@ -84,13 +84,19 @@ def promote(
     no_preannotate: QuietOption = False,
 ) -> None:
     """Let a version serve, whatever the gate said of it; then pre-annotate the tasks with it."""
-    from labelloop.learning.versions import version_named
+    from labelloop.learning.versions import lasts, version_named
 
     settings = get_settings()
     start_log(settings)
     store = open_store(settings)
     connection = connected(store, project, url)
-    _serve(settings, store, connection, store.serve_again(version_named(store, connection, version).id), no_preannotate)
+    chosen = version_named(store, connection, version)
+    if not lasts(connection, chosen, settings):
+        raise RequestError(
+            f"{chosen.name} was made of another label config, or with other engines, prompts or directions than today's.",
+            "Set these as they were; then it serves by itself.",
+        )
+    _serve(settings, store, connection, store.serve_again(chosen.id), no_preannotate)
 
 
 @app.command(rich_help_panel="Learning")

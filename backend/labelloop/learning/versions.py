@@ -104,6 +104,14 @@ def version_named(store: Store, connection: Connection, name: str) -> Version:
     raise RequestError(f"There is no version '{name}'.", f"Known: {names}. `labelloop versions` shows them all.")
 
 
+def lasts(connection: Connection, version: Version, settings: Settings) -> bool:
+    """Whether a version would go on serving: one that was made of another label config, or with other engines, prompts
+    or directions than today's, gives way to what these make at Label Studio's next /setup."""
+    settings = settings_for(settings, connection.directions)
+    today = make_bundle(read_config(connection.label_config, settings.fields).fields, settings)
+    return {*map(_asked, version.bundle.plans)} == {*map(_asked, today.plans)}
+
+
 def put_back(store: Store, connection: Connection) -> tuple[Version, Version]:
     """Serves the version from which the champion came; (the former champion, what serves now).
 
