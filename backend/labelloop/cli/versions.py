@@ -93,7 +93,7 @@ def promote(
     chosen = version_named(store, connection, version)
     if not lasts(connection, chosen, settings):
         raise RequestError(
-            f"{chosen.name} was made of another label config, or with other engines, prompts or directions than today's.",
+            f"{chosen.name} was made of another label config, or other engines, prompts or directions, than today's.",
             "Set these as they were; then it serves by itself.",
         )
     _serve(settings, store, connection, store.serve_again(chosen.id), no_preannotate)
