@@ -1,5 +1,7 @@
 """Training for fields that choose labels, with the real starter encoder: small lessons, a few steps."""
 
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 
 from labelloop.engines import load
 from labelloop.engines.adapters import Sizes
-from labelloop.engines.training import Course, Recipe
+from labelloop.engines.training import Course, Pupil, Recipe
 from labelloop.errors import ModelError, SettingsError
 from labelloop.settings import Settings
 from labelloop.tasks import make_bundle, plan, refresh_labels, trained_labels
@@ -130,8 +132,30 @@ def test_it_tells_how_far_it_is_and_stops_when_told(make_field: MakeField, cpu: 
 
 def test_without_time_nothing_is_trained(make_field: MakeField, cpu: Settings) -> None:
     _, lesson, made = trained(make_field(["weather", "sports"]), examples("weather", "sports"), cpu, seconds=0.0)
-    assert made.voices == Voices() and made.weights == {}
-    assert len(lesson.texts) == 32
+    assert made.voices == Voices() and made.weights == {} and len(lesson.texts) == 32
+    assert made.told["why_not"] == "0 seconds are too few for this machine"
+
+
+def test_little_time_makes_fewer_steps(make_field: MakeField, cpu: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a clock on which each step takes a second, the 64 steps do not fit into a minute."""
+    its = plan(make_field(["group one", "group two"]), cpu)
+    lesson = refresh_labels.lesson(its, examples("group one", "group two"), cpu)
+    course = course_of(its, lesson, cpu)
+    now = [0.0]
+    steps = course.train
+
+    def ticking(*given: object) -> Iterator[Pupil]:
+        for pupil in steps(*given):  # type: ignore[arg-type]
+            now[0] += 1
+            yield pupil
+
+    monkeypatch.setattr(course, "train", ticking)
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    made = refresh_labels.train(lesson, course, seconds=60)
+    assert made.weights and 32 <= now[0] <= 60
+    now[0] = 0
+    refresh_labels.train(lesson, course)
+    assert now[0] > 60
 
 
 @pytest.mark.parametrize("known", [[], examples("weather", "sports")[:8], examples("weather", "weather")])
