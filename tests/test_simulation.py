@@ -457,7 +457,7 @@ def test_challengers_are_trained_and_serve_if_the_gate_promotes_them(
 
     def points(decision: str, *more: str) -> list[dict[str, Any]]:
         monkeypatch.setattr(gate, "decide", lambda evidence: decide(evidence).model_copy(update={"decision": decision}))
-        _, _, code, error = run("--budgets", "12,18", "--seeds", "1", "--json", "out.json", *more)
+        _, _, code, error = run("--budgets", "12,36", "--seeds", "1", "--json", "out.json", *more)
         assert (code, error) == (0, None)
         return list(json.loads((files / "out.json").read_text())["points"])
 

@@ -16,8 +16,8 @@ CONFIG = (
     '<View><Text name="text" value="$text"/><Choices name="kind" toName="text"><Choice value="Zog"/>'
     '<Choice value="Bim"/></Choices></View>'
 )
-ROOMS = [f"The hotel room on floor {floor} was warm and quiet, and the bed was soft." for floor in range(1, 11)]
-DOGS = [f"Dog number {number} barks at the postman and chases cats in the garden." for number in range(1, 11)]
+ROOMS = [f"The hotel room on floor {floor} was warm and quiet, and the bed was soft." for floor in range(1, 18)]
+DOGS = [f"Dog number {number} barks at the postman and chases cats in the garden." for number in range(1, 18)]
 
 
 def test_start_training_trains_and_one_version_stands_everywhere(running: Running, project: MakeProject) -> None:
@@ -38,7 +38,7 @@ def test_start_training_trains_and_one_version_stands_everywhere(running: Runnin
     until(lambda: any(one.state not in ("running", "stopped") for one in attempts()), 150)
     done = attempts()[0]
     assert done.state in ("promoted", "refused", "undecided"), done.error
-    assert done.labels == 20 and done.verdict["words"]
+    assert done.labels == 34 and done.verdict["words"]
 
     def stands(name: str) -> bool:
         (row,) = running.studio.request("GET", "/api/ml", params={"project": made.id}).json()

@@ -1,5 +1,7 @@
 """Training for fields that choose labels, with the real starter encoder: small lessons, a few steps."""
 
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 
 from labelloop.engines import load
 from labelloop.engines.adapters import Sizes
-from labelloop.engines.training import Course, Recipe
+from labelloop.engines.training import Course, Pupil, Recipe
 from labelloop.errors import ModelError, SettingsError
 from labelloop.settings import Settings
 from labelloop.tasks import make_bundle, plan, refresh_labels, trained_labels
@@ -23,6 +25,7 @@ WEATHER = [
     *("Rain is coming from the west.", "Snow fell all night.", "A storm broke trees.", "It is hot and dry today."),
     *("Fog lies over the valley.", "The wind turns to the north.", "Thunder and hail at noon.", "Frost again tonight."),
     *("A mild and sunny week.", "Clouds gather over the hills.", "The heat wave goes on.", "Showers until evening."),
+    *("Ice on the roads.", "A rainbow after the rain.", "The drought continues.", "It drizzles in the park."),
 ]
 SPORTS = [
     *(
@@ -33,6 +36,7 @@ SPORTS = [
     ),
     *("The coach was fired.", "He lost the match in five sets.", "The team trains in Spain.", "Gold in the relay."),
     *("The goalkeeper is injured.", "A late penalty decided it.", "The league starts again.", "She swims the final."),
+    *("The referee whistled.", "They drew at home.", "He broke the world record.", "Two goals before the break."),
 ]
 NEW = ["Drizzle in the morning.", "A gale at sea.", "The boxer was knocked out.", "They drew two all."]
 
@@ -81,7 +85,7 @@ def test_a_label_that_was_never_trained_on_is_still_found(make_field: MakeField,
     its = plan(field, cpu)
     lesson = refresh_labels.lesson(its, examples("weather", "sports"), cpu)
     course = course_of(its, lesson, cpu)
-    *_, pupil = course.train(range(24), lesson.right, lesson.scale, 16)
+    *_, pupil = course.train(range(32), lesson.right, lesson.scale, 16)
     made = Refreshed(Voices(0.3, 0.7), pupil.slope, lesson.right.any(axis=0), dict(pupil.weights), {})
     folder = trained_labels.keep(its, made, RECIPE, tmp_path)
     assert folder is not None
@@ -128,8 +132,30 @@ def test_it_tells_how_far_it_is_and_stops_when_told(make_field: MakeField, cpu: 
 
 def test_without_time_nothing_is_trained(make_field: MakeField, cpu: Settings) -> None:
     _, lesson, made = trained(make_field(["weather", "sports"]), examples("weather", "sports"), cpu, seconds=0.0)
-    assert made.voices == Voices() and made.weights == {}
-    assert len(lesson.texts) == 24
+    assert made.voices == Voices() and made.weights == {} and len(lesson.texts) == 32
+    assert made.told["why_not"] == "0 seconds are too few for this machine"
+
+
+def test_little_time_makes_fewer_steps(make_field: MakeField, cpu: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a clock on which each step takes a second, the 64 steps do not fit into a minute."""
+    its = plan(make_field(["group one", "group two"]), cpu)
+    lesson = refresh_labels.lesson(its, examples("group one", "group two"), cpu)
+    course = course_of(its, lesson, cpu)
+    now = [0.0]
+    steps = course.train
+
+    def ticking(*given: object) -> Iterator[Pupil]:
+        for pupil in steps(*given):  # type: ignore[arg-type]
+            now[0] += 1
+            yield pupil
+
+    monkeypatch.setattr(course, "train", ticking)
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    made = refresh_labels.train(lesson, course, seconds=60)
+    assert made.weights and 32 <= now[0] <= 60
+    now[0] = 0
+    refresh_labels.train(lesson, course)
+    assert now[0] > 60
 
 
 @pytest.mark.parametrize("known", [[], examples("weather", "sports")[:8], examples("weather", "weather")])
@@ -167,7 +193,7 @@ def test_an_adapter_for_something_else_is_refused(make_field: MakeField, cpu: Se
 
     its = plan(make_field(["weather", "sports"]), cpu)
     lesson = refresh_labels.lesson(its, examples("weather", "sports"), cpu)
-    pupil = next(course_of(its, lesson, cpu).train(range(24), lesson.right, lesson.scale, 1))
+    pupil = next(course_of(its, lesson, cpu).train(range(32), lesson.right, lesson.scale, 1))
     about = adapter_files.About(method=RECIPE.method, base=its.revision, sizes=RECIPE.sizes)
     folder = adapter_files.save(about, pupil.weights, tmp_path)
     with pytest.raises(ModelError, match="not trained for choosing labels"):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from labelloop.engines.adapters import named_layers, transformer_of
+from labelloop.engines.adapters import branch, named_layers, transformer_of
 from labelloop.engines.batching import batches
 
 if TYPE_CHECKING:
@@ -26,34 +26,27 @@ class _Stop(Exception):
 
 
 class Lower:
-    """The first ``count`` layers of a model, which are not changed."""
+    """The first ``count`` layers of a model, which stays as it is and may serve meanwhile."""
 
     def __init__(self, model: SentenceTransformer, count: int, budget: int) -> None:
-        self._model, self._budget = model, budget
-        self._layers = [layer for _, layer in named_layers(transformer_of(model))]
-        self._count = count
+        self._model, self._budget = branch(model), budget
+        self._seen = torch.empty(0)
+        _, border = list(named_layers(transformer_of(self._model)))[count]
+        border.register_forward_pre_hook(self._stop)
 
     def read(self, ids: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         """Per text (n_tokens, d) what goes into the layer behind the border, where the model lies."""
-        found: list[torch.Tensor] = [torch.empty(0)] * len(ids)
-        seen: list[torch.Tensor] = []
-
-        def stop(_: nn.Module, args: tuple[Any, ...]) -> None:
-            seen.append(args[0])
-            raise _Stop
-
-        hook = self._layers[self._count].register_forward_pre_hook(stop)
-        try:
-            for batch in batches([len(its) for its in ids], self._budget):
-                features = padded(self._model, [ids[index] for index in batch])
-                with torch.no_grad(), suppress(_Stop):
-                    self._model(features)
-                states = seen.pop()
-                for index, rows in zip(batch, states, strict=True):
-                    found[index] = rows[: len(ids[index])].clone()
-        finally:
-            hook.remove()
+        found: list[torch.Tensor] = [self._seen] * len(ids)
+        for batch in batches([len(its) for its in ids], self._budget):
+            with torch.no_grad(), suppress(_Stop):
+                self._model(padded(self._model, [ids[index] for index in batch]))
+            for index, states in zip(batch, self._seen, strict=True):
+                found[index] = states[: len(ids[index])].clone()
         return found
+
+    def _stop(self, _: nn.Module, args: tuple[Any, ...]) -> None:
+        self._seen = args[0]
+        raise _Stop
 
 
 class Upper:
@@ -68,7 +61,6 @@ class Upper:
             for layer in layers[:count]:
                 layer.forward = _hand_on_in_tuple if tuples else _hand_on
             layers[count].register_forward_pre_hook(lambda _, args: (self._states, *args[1:]))
-
         for module in transformer_of(model).modules():
             if isinstance(module, nn.Dropout):
                 module.p = dropout

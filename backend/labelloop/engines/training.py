@@ -67,7 +67,8 @@ class Pupil:
 
 
 class Course:
-    """Texts whose lower layers are read once, and adapters that are trained on some of them.
+    """Texts whose lower layers are read once, and adapters that are trained on some of them. What the lower layers gave
+    is kept: as many numbers per token as the model is wide.
 
     Args:
         labels: (n_labels, d) what the labels mean, of length 1 (``Encoder.meanings``).
@@ -105,9 +106,9 @@ class Course:
         recipe, device = self.recipe, self._model.device
         model = branch(self._model)
         weights = attach(model, recipe.method, recipe.sizes, seed)
-        slope = torch.tensor(math.log(scale.slope), device=device, requires_grad=recipe.learn_slope)
+        change = torch.zeros((), device=device, requires_grad=recipe.learn_slope)  # of the slope's logarithm
         pupil = Pupil(weights, Upper(model, self._frozen, recipe.dropout), steps, scale.slope)
-        trained = [*weights.values(), *([slope] if recipe.learn_slope else [])]
+        trained = [*weights.values(), *([change] if recipe.learn_slope else [])]
         optimizer = torch.optim.AdamW(trained, lr=recipe.rate, weight_decay=0.0)
         target, taught = torch.from_numpy(right).to(device), torch.from_numpy(right.any(axis=0)).to(device)
         shift, constant = (torch.from_numpy(one).float().to(device) for one in (scale.shift, scale.constant))
@@ -117,7 +118,9 @@ class Course:
             with pupil.upper.training(seed + pupil.done):
                 vectors = self._vectors(pupil, [rows[place] for place in batch])
             own = vectors @ self._labels.T - shift
-            odds = slope.exp() * own + scale.behind * (own - own.amax(dim=1, keepdim=True)) + scale.offset
+            odds = (
+                scale.slope * change.exp() * own + scale.behind * (own - own.amax(dim=1, keepdim=True)) + scale.offset
+            )
             goal = target[batch]
             odds = torch.where(constant.isnan(), odds, constant)
             loss = _choice(odds[:, taught], goal[:, taught], self._several)
@@ -126,7 +129,7 @@ class Course:
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(trained, 1.0)
             optimizer.step()
-            pupil.done, pupil.loss, pupil.slope = pupil.done + 1, loss.item(), slope.exp().item()
+            pupil.done, pupil.loss, pupil.slope = pupil.done + 1, loss.item(), scale.slope * change.exp().item()
             yield pupil
 
     def read(self, pupil: Pupil, rows: Sequence[int]) -> Vectors:
@@ -142,9 +145,9 @@ class Course:
 
 
 def _batches(right: NDArray[np.bool_], size: int, steps: int, seed: int) -> Iterator[list[int]]:
-    """Rows of each step: half of them in turn, so that every text is read about as often as any other; each with a
-    partner of the same label, where there is one, for the contrast. Labels are drawn alike often for the other half of
-    the batches, so that rare ones are not drowned."""
+    """The rows of each step. In half of the steps they come in turn, so that each text is read; in the other half each
+    label is drawn as often as any other, so that rare ones are not drowned. Every second row is a partner of the one
+    before, with a label in common where there is such a row, so that the contrast always has something to compare."""
     rng = np.random.default_rng([seed, 17])
     of_label = [rows for rows in (np.flatnonzero(column) for column in right.T) if len(rows)]
     turn: list[int] = []

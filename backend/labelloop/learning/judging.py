@@ -22,7 +22,6 @@ from labelloop.words import Answer, Bundle, FieldPlan, Path
 
 Watch = Callable[[float], None]
 _TRAINING = 0.95  # of the work
-_LITTLE = "Undecided: what training would add is not worth its cost yet; zero-shot and memory go on."
 _ALL_SEEN = "Undecided: the version that serves has learned from every label there is to judge by."
 
 
@@ -91,7 +90,8 @@ def judge(
         return Judged(state, words, new, items, bool(held.any()), {"words": words, "told": done.told, **more})
 
     if done.adapter is None:
-        return judged("undecided", _LITTLE, None)
+        why = done.told.get("why_not", "it does not help")
+        return judged("undecided", f"Undecided: nothing is trained: {why}. Zero-shot and memory go on.", None)
     new = plan.model_copy(update={"adapter": done.adapter})
     if held.any():
         rows = [row for row in np.flatnonzero(held).tolist() if known.items[row] not in past.seen]

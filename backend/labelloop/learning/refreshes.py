@@ -16,8 +16,8 @@ from labelloop.learning.tables import RefreshRow, now
 Trigger = Literal["labels", "label_studio", "command", "api", "resumed"]
 State = Literal["running", "promoted", "refused", "undecided", "failed", "stopped"]
 
-FEWEST = 16
-"""Labels under which nothing is trained by itself: memory does better."""
+FEWEST = 32
+"""Labels under which nothing is trained: memory does better (``tasks.refresh_labels.FEWEST``)."""
 GROWTH = 1.5
 """How many times the labels of the last attempt there must be for the next: so the attempts for n labels are about
 log n, and all of them together take about three times the last one's time."""

@@ -30,8 +30,9 @@ from labelloop.words import FieldPlan
 if TYPE_CHECKING:
     from labelloop.engines.training import Course, Pupil
 
-FEWEST = 12
-"""Examples below which nothing is trained: what is left out of so few tells nothing."""
+FEWEST = 32
+"""Examples below which nothing is trained: what is left out of so few tells nothing, and what is trained forgets more
+than it learns."""
 FOLDS = 3
 MARKS = (0.25, 0.5, 1.0)
 """Shares of the steps after which the left-out examples are read: at the best of them the final training ends."""
@@ -64,8 +65,8 @@ class Lesson:
 class Refreshed:
     """What training made. ``weights``: of the adapter, by name; none where it has no voice. ``slope``: of its scale.
     ``taught``: (n_labels,) which labels it has seen. ``told``: figures of what models said of examples that they have
-    not seen, and of the work. ``before``, ``after``: (n, n_labels) what was said: by memory, and by it and the adapter;
-    None where nothing was trained."""
+    not seen, and of the work; ``why_not``: where nothing was trained. ``before``, ``after``: (n, n_labels) what was
+    said: by memory, and by it and the adapter; None where nothing was trained."""
 
     voices: Voices
     slope: float
@@ -164,22 +165,27 @@ def train(
     """
     told: dict[str, str | int | float | bool] = {"examples": len(lesson.texts)}
     seen = np.asarray(lesson.right.any(axis=0), np.bool_)
-    nothing = Refreshed(Voices(), lesson.scale.slope, seen, {}, told)
-    if len(lesson.texts) < FEWEST or seen.sum() < (1 if lesson.several else 2):
-        return nothing
+
+    def nothing(why: str) -> Refreshed:
+        return Refreshed(Voices(), lesson.scale.slope, seen, {}, told | {"why_not": why})
+
+    if len(lesson.texts) < FEWEST:
+        return nothing(f"{len(lesson.texts)} examples are too few to train on; {FEWEST} are needed")
+    if seen.sum() < (1 if lesson.several else 2):
+        return nothing("all examples have the same label")
     everything = np.arange(len(lesson.texts))
     fold = folds(lesson.right)
     parts = [(everything[fold == part], everything[fold != part]) for part in range(FOLDS)]
     run = _Run(lesson, course, watch, seed, [*(rest for _, rest in parts), everything])
     if not run.fit_into(seconds):
-        return nothing
+        return nothing(f"{seconds:g} seconds are too few for this machine")
     known = remembered(lesson, parts)
     learnt = {mark: np.zeros(lesson.zero_shot.shape) for mark in MARKS}
     for out, rest in parts:
         taught = lesson.right[rest].any(axis=0)
         for mark, pupil in run.steps(rest):
             if run.late:
-                return nothing
+                return nothing(f"it was not done after {seconds:g} seconds")
             if mark:
                 learnt[mark][out] = voices.within(said(lesson, course, pupil, out), known[out], taught, lesson.several)
     heard = {mark: voices.weigh(known, learnt[mark], lesson.right, lesson.several) for mark in MARKS}
@@ -188,13 +194,17 @@ def train(
     both = voices.mix(its, known, learnt[best], lesson.several)
     for name, what in {"zero_shot": lesson.zero_shot, "memory": known, "adapter": learnt[best], "both": both}.items():
         told[f"accuracy_{name}"] = round(accuracy(what, lesson.right, lesson.several), 4)
+    told |= {"stopped_at": best}
+    if not its.adapter:
+        return nothing("it does not help")
     made = Refreshed(its, lesson.scale.slope, seen, {}, told, known, both)
-    if its.adapter:
-        for mark, pupil in run.steps(everything):
-            if mark == best:
-                made = Refreshed(its, pupil.slope, seen, dict(pupil.weights), told, known, both)
-                break
-    told |= {"stopped_at": best, "seconds": round(run.seconds, 1)}
+    for mark, pupil in run.steps(everything):
+        if run.late:
+            return nothing(f"it was not done after {seconds:g} seconds")
+        if mark == best:
+            told["seconds"] = round(run.seconds, 1)
+            made = Refreshed(its, pupil.slope, seen, dict(pupil.weights), told, known, both)
+            break
     watch(1.0)
     return made
 
