@@ -158,6 +158,7 @@ def test_the_command_shows_and_writes_the_curve(files: Path) -> None:
         "seconds",
         "promoted",
         "refused",
+        "undecided",
         "coverage",
         "precision",
     }

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from dataclasses import field as default
 from datetime import datetime
@@ -126,6 +127,8 @@ class Store:
         if self._sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        # writers of SQLite that meet wait for each other in sleeps of up to 0.1 s; threads of one process need not
+        self._turn: AbstractContextManager[Any] = threading.Lock() if self._sqlite else nullcontext()
 
     @property
     def _sqlite(self) -> bool:
@@ -408,7 +411,7 @@ class Store:
             pending=then is None,
         )
         try:
-            with self.session() as session:
+            with self._turn, self.session() as session:
                 session.add(row)
                 session.flush()
                 if then is not None:
