@@ -1,10 +1,6 @@
 """Training at 64 and 256 labels: what an adapter adds to zero-shot and memory, and what it costs.
 
-<<<<<<< HEAD
-Run:  LABELLOOP_DATA=/folder PYTHONPATH=backend python benchmarks/refresh.py [--only sst2 ...] [--budgets 64]
-=======
 Run:  LABELLOOP_DATA=... PYTHONPATH=backend python benchmarks/refresh.py [--only sst2 ...] [--budgets 64] [--seeds 1]
->>>>>>> peft
 Reads <folder>/<set>/{train,test}.jsonl, skips what is absent; goes on where it was interrupted unless told --fresh;
 writes benchmarks/results/refresh.{json,md}. Answers come through the code that serves.
 """
