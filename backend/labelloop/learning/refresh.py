@@ -33,11 +33,14 @@ def due_fields(store: Store, connection_id: int, settings: Settings) -> list[str
     if version is None:
         return []
     settings = settings_for(settings, store.connection(connection_id).directions)
+    how = store.count_labels(connection_id).how
+    most = sum(how.values()) - how["skipped"]  # of any field: to count its own, all labels are read
     found = []
     for plan in version.bundle.plans:
-        if plan.trainable:
-            count = len(_labelled(store, connection_id, plan, version.bundle, settings).texts)
-            if refreshes.due(count, refreshes.listed(store, connection_id, plan.field.name)):
+        former = refreshes.listed(store, connection_id, plan.field.name)
+        if plan.trainable and refreshes.due(most, former):
+            known = _labelled(store, connection_id, plan, version.bundle, settings)
+            if refreshes.due(len(known.texts), former):
                 found.append(plan.field.name)
     return found
 

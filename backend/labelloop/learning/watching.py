@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from scipy.special import betainc, betaln
@@ -90,11 +91,11 @@ def _look(store: Store, version: Version, plan: FieldPlan, settings: Settings) -
         return None
     since = Since(**made.verdict["since"])
     upto = store.memory_epoch(version.connection_id)
-    found = store.examples(version.connection_id, plan.field, version.bundle.fields, several=settings.several).found
-    old = [one for one in found if one.epoch <= since.epoch]
-    new = [one for one in found if one.epoch > since.epoch and one.item not in made.items]
+    read = partial(store.examples, version.connection_id, plan.field, version.bundle.fields, several=settings.several)
+    new = [one for one in read(after_epoch=since.epoch).found if one.item not in made.items]
     if len(new) < AT_LEAST:
         return None
+    old = [one for one in read().found if one.epoch <= since.epoch]
     better, worse = _compare(plan, former, old, new, settings)
     since = Since(upto, since.better + better, since.worse + worse)
     refreshes.note(store, made.id, {**made.verdict, "since": since.stored})
