@@ -53,4 +53,5 @@ class Training:
             self._replay.plan = done.plan
             self._past = Past(self._past.salt, held_out, frozenset(done.items))
         else:
-            self._past = Past(self._past.salt, held_out, self._past.seen, self._past.attempts + 1)
+            judged = self._past.attempts + ("gate" in done.stored)
+            self._past = Past(self._past.salt, held_out, self._past.seen, judged)

@@ -55,6 +55,6 @@ def test_start_training_trains_and_one_version_stands_everywhere(running: Runnin
     other = running.store.serve(connected.connection.id, changed, {})
     running.preannotate(connected)
     assert stands(other.name)
-    assert put_back(running.store, connected.connection)[1].name == champion.name
+    assert put_back(running.store, connected.connection, running.settings)[1].name == champion.name
     running.preannotate(connected)
     assert stands(champion.name)

@@ -12,11 +12,13 @@ from labelloop.engines.training import Recipe
 from labelloop.errors import ModelError, RequestError
 from labelloop.learning import adapters, gate, intake, refresh, refreshes
 from labelloop.learning.gate import Evidence, Verdict
+from labelloop.learning.judging import Stopped
 from labelloop.learning.store import Connection, Store
 from labelloop.learning.tables import AdapterRow
 from labelloop.learning.versions import version_for
 from labelloop.settings import Settings
-from labelloop.tasks import trained, training
+from labelloop.tasks import recollection, trained, training
+from labelloop.tasks.roll import Example
 from support.labelling import Labelling
 
 CONFIG = (
@@ -102,6 +104,11 @@ def test_what_the_gate_promotes_serves_and_is_fetched_where_it_is_needed(
 
     rendered = [{"topic": "Where is the postman?"}]
     here = tasks.answer(version.bundle, rendered, settings)[0][0]
+    odd = [Example("Where is the postman?", (("team A",),))]
+    memory = recollection.learn(topic, odd, 1, settings)
+    assert memory is not None
+    told = tasks.answer(version.bundle, rendered, settings, {"topic": memory})[0][0]
+    assert told.labels == (("team A",),) and told.score > 0.9, "what was accepted for the very same text stands"
     plain = tasks.answer(before.bundle, rendered, settings)[0][0]
     assert here.score != plain.score
     elsewhere = settings.model_copy(update={"data_dir": tmp_path / "elsewhere"})
@@ -161,14 +168,11 @@ def test_a_version_that_began_to_serve_meanwhile_is_not_replaced(
 def test_a_stopped_attempt_is_written_down_and_taken_up_again(
     store: Store, labelled: Connection, settings: Settings
 ) -> None:
-    class Stop(Exception):
-        """Enough."""
-
     def watch(share: float) -> None:
         if share > 0.1:
-            raise Stop
+            raise Stopped
 
-    with pytest.raises(Stop):
+    with pytest.raises(Stopped):
         refresh.attempt(store, labelled.id, "topic", "labels", settings, watch)
     (left,) = refreshes.unfinished(store)
     assert (left.field, left.state) == ("topic", "stopped")

@@ -47,11 +47,11 @@ def test_the_former_version_serves_again_and_stays(store: Store, connection: Con
     second = store.serve(connection.id, trained(first.bundle, "a" * 64), {})
     assert second.parent_id == first.id and second.name != first.name
     assert version_for(store, connection, CONFIG, settings).name == second.name  # what was trained is kept
-    assert put_back(store, connection)[1].name == first.name
+    assert put_back(store, store.connection(connection.id), settings)[1].name == first.name
     assert version_for(store, connection, CONFIG, settings).name == first.name
     assert [one.name for one in store.versions(connection.id)] == [first.name, second.name]
     with pytest.raises(RequestError, match="no former version"):
-        put_back(store, connection)
+        put_back(store, store.connection(connection.id), settings)
 
 
 def test_a_changed_field_loses_its_adapter_and_others_keep_theirs(

@@ -26,6 +26,7 @@ def test_a_bet_grows_with_what_favours_the_former_version() -> None:
     assert bet(3, 3) < 1 < bet(0, 3) < bet(0, 6)
     assert bet(0, 8) >= 1 / ALPHA > bet(2, 8)
     assert bet(200, 260) > bet(230, 230)
+    assert bet(0, 5000) > 1e300 and bet(5000, 0) < 1e-3, "however many there are"
 
 
 def test_a_version_that_is_no_worse_is_seldom_withdrawn_however_often_one_looks() -> None:

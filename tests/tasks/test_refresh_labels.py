@@ -174,7 +174,7 @@ def test_several_labels_at_once(make_field: MakeField, cpu: Settings) -> None:
 
 def test_parts_share_each_label_evenly() -> None:
     right = np.eye(3, dtype=bool)[np.random.default_rng(0).integers(0, 3, 60)]
-    fold = refresh_labels.folds(right)
+    fold = refresh_labels.folds(right, [str(row) for row in range(60)])
     for label in range(3):
         counts = np.bincount(fold[right[:, label]], minlength=3)
         assert counts.max() - counts.min() <= 2
@@ -198,3 +198,10 @@ def test_an_adapter_for_something_else_is_refused(make_field: MakeField, cpu: Se
     folder = adapter_files.save(about, pupil.weights, tmp_path)
     with pytest.raises(ModelError, match="not trained for choosing labels"):
         trained_labels.serve(its, folder, cpu)
+
+
+def test_copies_share_a_part() -> None:
+    right = np.eye(3, dtype=bool)[np.arange(60) % 3]
+    copies = [f"text {row // 2}" for row in range(60)]
+    fold = refresh_labels.folds(right, copies)
+    assert (fold[::2] == fold[1::2]).all() and sorted(np.bincount(fold)) == [20, 20, 20]

@@ -108,7 +108,7 @@ def rollback(project: ProjectArgument, url: ServerOption = "", no_preannotate: Q
     start_log(settings)
     store = open_store(settings)
     connection = connected(store, project, url)
-    former, now = put_back(store, connection)
+    former, now = put_back(store, connection, settings)
     out.print(f"{former.name} serves no more.", highlight=False)
     _serve(settings, store, connection, now, no_preannotate)
 

@@ -39,6 +39,10 @@ class Labelled:
         return Labelled(*each)  # type: ignore[arg-type]
 
 
+class Stopped(Exception):
+    """Raised by who watches a training, to end it: nothing of it is kept."""
+
+
 @dataclass(frozen=True)
 class Past:
     """What came before. ``salt``: of the connection. ``held_out``: whether labels were kept for the gate before.
@@ -70,7 +74,7 @@ def judge(
     (``tasks.trained.folder``).
 
     Args:
-        watch: hears which share is done; what it raises ends the training.
+        watch: hears which share is done; what it raises (``Stopped``) ends the training.
 
     Raises:
         ModelError, SettingsError: as ``tasks.training.train``.
@@ -81,7 +85,9 @@ def judge(
     kept = known.part(np.flatnonzero(~held).tolist())
     examples = [roll.Example(text, right) for text, right in zip(kept.texts, kept.right, strict=True)]
     seconds = 60 * settings.refresh_budget
-    done = training.train(plan, examples, settings, lambda share: watch(_TRAINING * share), seconds)
+    done = training.train(
+        plan, examples, settings, lambda share: watch(_TRAINING * share), seconds, held_out.normalised
+    )
     item = dict(zip(kept.texts, kept.items, strict=True))
     items = tuple(item[text] for text in done.texts)
 

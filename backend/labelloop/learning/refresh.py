@@ -7,14 +7,12 @@ from dataclasses import dataclass
 
 from labelloop.errors import LabelLoopError, RequestError
 from labelloop.learning import adapters, refreshes, watching
-from labelloop.learning.judging import Labelled, Past, Watch, judge
+from labelloop.learning.judging import Labelled, Past, Stopped, Watch, judge
 from labelloop.learning.reading import as_read
 from labelloop.learning.refreshes import State, Trigger
 from labelloop.learning.store import Store, Version
 from labelloop.settings import Settings
 from labelloop.words import Bundle, Example, FieldPlan
-
-_JUDGED = ("refused", "undecided")
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ def attempt(
     """Trains a field of a connection and lets what comes of it serve, if it is better.
 
     Args:
-        watch: hears which share is done; what it raises ends the attempt as "stopped".
+        watch: hears which share is done; to stop, it raises ``judging.Stopped``.
 
     Raises:
         RequestError: there is no such field, nothing of it can be trained, or it has too few labels.
@@ -86,8 +84,11 @@ def attempt(
     except LabelLoopError as error:
         refreshes.end(store, number, "failed", error=str(error))
         raise
-    except BaseException as error:
-        refreshes.end(store, number, "stopped", error=f"{type(error).__name__}: {error}".rstrip(": "))
+    except (Stopped, KeyboardInterrupt, SystemExit):
+        refreshes.end(store, number, "stopped", error="The training was stopped.")
+        raise
+    except Exception as error:
+        refreshes.end(store, number, "failed", error=f"{type(error).__name__}: {error}".rstrip(": "))
         raise
 
 
@@ -97,21 +98,22 @@ def _attempt(
     from labelloop.tasks import trained
 
     former = refreshes.listed(store, version.connection_id, plan.field.name)
+    same = {one.bundle.digest for one in store.versions(version.connection_id) if plan in one.bundle.plans}
     past = Past(
         salt=str(version.connection_id),
         held_out=any(one.held_out for one in former),
         seen=_trained_on(former, plan.adapter),
-        attempts=sum(one.parent == version.bundle.digest and one.state in _JUDGED for one in former),
+        attempts=sum(one.parent in same and "gate" in one.verdict for one in former),
     )
     since = watching.Since(store.memory_epoch(version.connection_id))
     judged = judge(plan, known, past, settings, watch)
     if judged.plan is not None:
         adapters.keep(store, trained.folder(settings) / str(judged.plan.adapter))
-    made, state = None, judged.state
+    made, state, words = None, judged.state, judged.words
     if state == "promoted" and judged.plan is not None:
-        plans = tuple(judged.plan if one.field.name == plan.field.name else one for one in version.bundle.plans)
-        made = _promote(store, version, Bundle(plans=plans))
-        state = "promoted" if made else "undecided"
+        made = _promote(store, version.connection_id, plan, judged.plan)
+        if made is None:
+            state, words = "undecided", f"Undecided: '{plan.field.name}' is served otherwise by now. {words}"
     refreshes.end(
         store,
         number,
@@ -120,17 +122,19 @@ def _attempt(
         held_out=judged.held_out,
         adapter=judged.plan.adapter if judged.plan else None,
         version_id=made.id if made else None,
-        verdict={**judged.stored, **({"since": since.stored} if made else {})},
+        verdict={**judged.stored, "words": words, **({"since": since.stored} if made else {})},
     )
-    return Done(state, judged.words)
+    return Done(state, words)
 
 
-def _promote(store: Store, version: Version, bundle: Bundle) -> Version | None:
-    """The new version, serving; None where another one has begun to serve meanwhile, which the gate did not see."""
-    champion = store.champion(version.connection_id)
-    if champion is None or champion.id != version.id:
+def _promote(store: Store, connection_id: int, former: FieldPlan, plan: FieldPlan) -> Version | None:
+    """The version that serves with this plan in the place of the former one; None where that serves no more: the gate
+    has not seen what does."""
+    champion = store.champion(connection_id)
+    if champion is None or former not in champion.bundle.plans:
         return None
-    return store.serve(version.connection_id, bundle, version.skipped)
+    plans = tuple(plan if one == former else one for one in champion.bundle.plans)
+    return store.serve(connection_id, Bundle(plans=plans), champion.skipped)
 
 
 def _labelled(store: Store, connection_id: int, plan: FieldPlan, bundle: Bundle, settings: Settings) -> Labelled:

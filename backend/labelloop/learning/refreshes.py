@@ -18,6 +18,7 @@ State = Literal["running", "promoted", "refused", "undecided", "failed", "stoppe
 
 FEWEST = 32
 """Labels under which nothing is trained: memory does better (``tasks.refresh_labels.FEWEST``)."""
+_UNFINISHED = ("running", "stopped")
 GROWTH = 1.5
 """How many times the labels of the last attempt there must be for the next: so the attempts for n labels are about
 log n, and all of them together take about three times the last one's time."""
@@ -98,11 +99,17 @@ def listed(store: Store, connection_id: int, field: str = "", most: int = 100) -
 
 
 def unfinished(store: Store) -> list[Refresh]:
-    """Attempts that are running, or were when their process ended, and were not made anew since."""
+    """Attempts that are running, or were when their process ended, and were not made anew since; none of a field whose
+    last three all ended so: what stops them would stop the next one, too."""
     newest = select(func.max(RefreshRow.id)).group_by(RefreshRow.connection_id, RefreshRow.field)
-    wanted = select(RefreshRow).where(RefreshRow.id.in_(newest), RefreshRow.state.in_(("running", "stopped")))
+    wanted = select(RefreshRow).where(RefreshRow.id.in_(newest), RefreshRow.state.in_(_UNFINISHED))
     with store.session() as session:
-        return [_refresh(row) for row in session.scalars(wanted.order_by(RefreshRow.id))]
+        found = [_refresh(row) for row in session.scalars(wanted.order_by(RefreshRow.id))]
+    return [
+        one
+        for one in found
+        if len([1 for its in listed(store, one.connection_id, one.field, 3) if its.state in _UNFINISHED]) < 3
+    ]
 
 
 def due(labels: int, former: Sequence[Refresh]) -> bool:

@@ -112,14 +112,17 @@ def lasts(connection: Connection, version: Version, settings: Settings) -> bool:
     return {*map(_asked, version.bundle.plans)} == {*map(_asked, today.plans)}
 
 
-def put_back(store: Store, connection: Connection) -> tuple[Version, Version]:
-    """Serves the version from which the champion came; (the former champion, what serves now).
+def put_back(store: Store, connection: Connection, settings: Settings) -> tuple[Version, Version]:
+    """Serves the last version that the champion came from and that would last; (the former champion, what serves now).
 
     Raises:
-        RequestError: there is no champion, or it came from none.
+        RequestError: there is no champion, or it came from none such.
     """
     champion = store.champion(connection.id)
-    parent = next((one for one in store.versions(connection.id) if champion and one.id == champion.parent_id), None)
+    known = {one.id: one for one in store.versions(connection.id)}
+    parent = known.get(champion.parent_id or 0) if champion else None
+    while parent is not None and not lasts(connection, parent, settings):
+        parent = known.get(parent.parent_id or 0)
     if champion is None or parent is None:
         raise RequestError(
             "There is no former version to go back to.",

@@ -24,6 +24,7 @@ from labelloop.settings import Settings
 from labelloop.words import Bundle, Example, FieldPlan
 
 ALPHA = 0.05
+_MOST = 700.0  # the greatest number's logarithm
 AT_LEAST = 8
 """New labels at once: to answer fewer costs as much as to learn the memory that answers them."""
 
@@ -58,9 +59,11 @@ class Withdrawn:
 def bet(better: int, worse: int) -> float:
     """The mixture, over all chances above one half alike, of the likelihood ratio against one half that ``worse`` of
     ``better + worse`` coins fall so."""
-    n = better + worse
-    upper = 1 - betainc(worse + 1, better + 1, 0.5)  # of the beta distribution above one half
-    return float(math.exp((n + 1) * math.log(2) + betaln(worse + 1, better + 1)) * upper)
+    upper = float(betainc(better + 1, worse + 1, 0.5))  # of the beta distribution above one half
+    if not upper:
+        return 0.0
+    grown = (better + worse + 1) * math.log(2) + float(betaln(worse + 1, better + 1)) + math.log(upper)
+    return math.exp(min(grown, _MOST))
 
 
 def watch(store: Store, connection_id: int, settings: Settings) -> list[Withdrawn]:
@@ -90,14 +93,14 @@ def _look(store: Store, version: Version, plan: FieldPlan, settings: Settings) -
     if made is None or former is None:
         return None
     since = Since(**made.verdict["since"])
-    upto = store.memory_epoch(version.connection_id)
     read = partial(store.examples, version.connection_id, plan.field, version.bundle.fields, several=settings.several)
-    new = [one for one in read(after_epoch=since.epoch).found if one.item not in made.items]
+    later = read(after_epoch=since.epoch)
+    new = [one for one in later.found if one.item not in made.items]
     if len(new) < AT_LEAST:
         return None
     old = [one for one in read().found if one.epoch <= since.epoch]
     better, worse = _compare(plan, former, old, new, settings)
-    since = Since(upto, since.better + better, since.worse + worse)
+    since = Since(later.epoch, since.better + better, since.worse + worse)
     refreshes.note(store, made.id, {**made.verdict, "since": since.stored})
     if since.evidence < 1 / ALPHA:
         return None
@@ -107,7 +110,8 @@ def _look(store: Store, version: Version, plan: FieldPlan, settings: Settings) -
     )
     if not _serve(store, version, former):
         return None
-    refreshes.note(store, made.id, {**made.verdict, "since": since.stored, "withdrawn": words})
+    anew = Since(later.epoch).stored  # for a person may promote it again
+    refreshes.note(store, made.id, {**made.verdict, "since": anew, "withdrawn": words})
     return Withdrawn(name, words)
 
 

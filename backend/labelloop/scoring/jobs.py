@@ -108,6 +108,8 @@ def score_in_batches(
     ``write(start, answers)`` is called after each micro-batch. Returns how many were scored: fewer than all when the
     worker has to stop.
     """
+    if texts:
+        place.fetch(bundle)
     memories = place.memories(bundle, digest, epoch) if texts else {}
     pace = _pace(place)
     least = tasks.at_once(bundle, place.settings)

@@ -9,7 +9,7 @@ from labelloop.errors import RequestError, StudioError, UnavailableError
 from labelloop.learning import intake
 from labelloop.learning.store import Connection
 from labelloop.learning.sync import Synced, sync
-from labelloop.scoring import wire
+from labelloop.scoring import refresh, wire
 from labelloop.scoring.push import token_of
 from labelloop.scoring.wire import RedisBytes
 from labelloop.scoring.workplace import Workplace
@@ -38,6 +38,8 @@ def read_all(place: Workplace) -> None:
         for connection in place.store.connections():
             try:
                 finished = _read(place, connection, until) and finished
+                if place.settings.refresh:  # also the last labels of a burst, and those that no webhook brought
+                    refresh.look(place.redis, connection.id)
             except (StudioError, RequestError, UnavailableError) as error:
                 log.warning("connection %d: its labels cannot be read back: %s", connection.id, error)
     if not finished and not place.stopping.is_set():

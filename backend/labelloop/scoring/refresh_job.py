@@ -6,22 +6,22 @@ import json
 import logging
 import time
 
-from labelloop.errors import LabelLoopError, RequestError
+from redis.exceptions import RedisError
+
+from labelloop.errors import LabelLoopError
 from labelloop.learning import refresh as learning
 from labelloop.learning import refreshes, versions, watching
+from labelloop.learning.judging import Stopped
 from labelloop.learning.refreshes import Trigger
 from labelloop.scoring import push, queues, wire
 from labelloop.scoring import refresh as asking
 from labelloop.scoring.refresh import Progress
 from labelloop.scoring.workplace import Workplace
+from labelloop.words import Bundle
 
 log = logging.getLogger(__name__)
 
 _TELL_S = 1.0
-
-
-class Stopped(Exception):
-    """The trainer has to stop; what it has not finished is asked for again."""
 
 
 def serve(place: Workplace, connection_id: int, field: str, trigger: Trigger) -> None:
@@ -33,7 +33,8 @@ def serve(place: Workplace, connection_id: int, field: str, trigger: Trigger) ->
             return
         with place.lease(asking.lease(connection_id, field)) as ours:
             if ours:
-                _train(place, connection_id, field, trigger)
+                if trigger != "resumed" or (connection_id, field) in _unfinished(place):
+                    _train(place, connection_id, field, trigger)
                 return
 
 
@@ -46,10 +47,14 @@ def _train(place: Workplace, connection_id: int, field: str, trigger: Trigger) -
             raise Stopped
         if time.time() - told > _TELL_S:
             told = time.time()
-            asking.tell(place.redis, Progress(connection_id, field, "training", share, began=began))
+            try:
+                asking.tell(place.redis, Progress(connection_id, field, "training", share, began=began))
+            except RedisError as error:  # a training of minutes is not lost for a note
+                log.warning("how far a training is cannot be told: %s", error)
 
     try:
         watch(0.0)
+        _fetch(place, connection_id)
         done = learning.attempt(place.store, connection_id, field, trigger, place.settings, watch)
     except Stopped:
         asking.tell(place.redis, Progress(connection_id, field, "stopped", words="The trainer was stopped."))
@@ -58,10 +63,18 @@ def _train(place: Workplace, connection_id: int, field: str, trigger: Trigger) -
         log.warning("connection %d, field %s: nothing is trained: %s", connection_id, field, error)
         asking.tell(place.redis, Progress(connection_id, field, "failed", words=str(error)))
         return
+    except Exception as error:  # out of memory, say; whoever waits must hear of it
+        log.exception("connection %d, field %s: the training failed", connection_id, field)
+        asking.tell(place.redis, Progress(connection_id, field, "failed", words=f"{type(error).__name__}: {error}"))
+        raise
     asking.tell(place.redis, Progress(connection_id, field, done.state, 1.0, done.words, began))
     log.info("connection %d, field %s: %s", connection_id, field, done.words)
     if done.state == "promoted":
         _push(place, connection_id)
+
+
+def _unfinished(place: Workplace) -> set[tuple[int, str]]:
+    return {(one.connection_id, one.field) for one in refreshes.unfinished(place.store)}
 
 
 def look(place: Workplace, connection_id: int) -> None:
@@ -69,7 +82,8 @@ def look(place: Workplace, connection_id: int) -> None:
     whose labels are enough for it."""
     if not place.settings.refresh:
         return
-    for one in watching.watch(place.store, connection_id, place.settings):
+    _fetch(place, connection_id)
+    for one in _withdrawn(place, connection_id):
         log.warning("connection %d, field %s: %s", connection_id, one.field, one.words)
         asking.tell(place.redis, Progress(connection_id, one.field, "withdrawn", 1.0, one.words))
         _push(place, connection_id)
@@ -79,10 +93,24 @@ def look(place: Workplace, connection_id: int) -> None:
         serve(place, connection_id, field, "labels")
 
 
+def _withdrawn(place: Workplace, connection_id: int) -> list[watching.Withdrawn]:
+    try:
+        return watching.watch(place.store, connection_id, place.settings)
+    except LabelLoopError as error:  # that must keep nobody from training something better
+        log.warning("connection %d: what was promoted cannot be compared: %s", connection_id, error)
+        return []
+
+
+def _fetch(place: Workplace, connection_id: int) -> None:
+    """The adapters that serve the connection, which may have been trained on another machine."""
+    if (champion := place.store.champion(connection_id)) is not None:
+        place.fetch(champion.bundle)
+
+
 def resume(place: Workplace) -> None:
     """Asks again for what a trainer left unfinished when it died or was stopped."""
-    for one in refreshes.unfinished(place.store):
-        asking.ask(place.redis, one.connection_id, one.field, "resumed")
+    for connection_id, field in sorted(_unfinished(place)):
+        asking.ask(place.redis, connection_id, field, "resumed")
 
 
 def put_back(place: Workplace, digest: str) -> None:
@@ -92,11 +120,11 @@ def put_back(place: Workplace, digest: str) -> None:
         if champion is None or champion.bundle.digest != digest:
             continue
         try:
-            former, now = versions.put_back(place.store, connection)
-        except RequestError as error:
-            log.error("connection %d: %s cannot be served: %s", connection.id, champion.name, error)
-            continue
-        log.error("connection %d: %s cannot be served; %s serves again", connection.id, former.name, now.name)
+            _, now = versions.put_back(place.store, connection, place.settings)
+        except LabelLoopError:  # there is none: what was trained is left out
+            plans = tuple(one.model_copy(update={"adapter": None}) for one in champion.bundle.plans)
+            now = place.store.serve(connection.id, Bundle(plans=plans), champion.skipped)
+        log.error("connection %d: %s cannot be served; %s serves instead", connection.id, champion.name, now.name)
         _push(place, connection.id)
 
 

@@ -61,6 +61,7 @@ class Workplace:
         self._lock = threading.Lock()
         self._store: Store | None = None
         self._memories = Memories(settings)
+        self._adapters: frozenset[str] = frozenset()
 
     @property
     def store(self) -> Store:
@@ -79,21 +80,22 @@ class Workplace:
         if value is None:
             return None
         bundle = Bundle.model_validate_json(value)
-        self.fetch(bundle)
         self._bundles[digest] = bundle
         if len(self._bundles) > _BUNDLES:
             self._bundles.popitem(last=False)
         return bundle
 
     def fetch(self, bundle: Bundle) -> None:
-        """Brings the bundle's adapters to this machine. Where one is lost, the version before it serves again."""
-        if not any(plan.adapter for plan in bundle.plans):
+        """Brings the bundle's adapters to this machine, once. Where one is lost, the version before serves again."""
+        wanted = frozenset(plan.adapter for plan in bundle.plans if plan.adapter)
+        if wanted <= self._adapters:
             return
         from labelloop.learning.adapters import fetch
         from labelloop.tasks.trained import check, folder
 
         try:
             fetch(self.store, bundle, folder(self.settings), check)
+            self._adapters |= wanted
         except ModelError as error:
             log.error("bundle %s cannot serve: %s", bundle.digest[:8], error)
             wire.enqueue("push", self.redis, "put_back", bundle.digest)

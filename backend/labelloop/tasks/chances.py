@@ -72,6 +72,10 @@ class Recollection(Protocol):
         """The demonstrations that one of the engines reads before each text; None: none of them is shown any."""
         ...
 
+    def accepted(self, texts: Sequence[str]) -> list[int]:
+        """Rows of the texts for which labels were accepted as they stand: no model is asked of these."""
+        ...
+
     def chances(self, texts: Sequence[str], vectors: Vectors, zero_shot: Array) -> Array:
         """(n_texts, n_labels) of the same sort as ``zero_shot``, which is what the engines say, with ``shown``."""
         ...
@@ -121,7 +125,9 @@ def decide(
     if memory is not None and each[0].vectors is not None:
         labels = memory.chances(texts, each[0].vectors, labels)
     if adapter is not None and len(texts):
-        labels = adapter.chances(texts, labels)
+        known = memory.accepted(texts) if memory is not None else []
+        labels, before = adapter.chances(texts, labels), labels
+        labels[known] = before[known]
     answers = classification.answers(plan.field, labels, mixed.windows)
     if plan.beside:
         answers = [_told(one, plan, [its.labels[row] for its in alone]) for row, one in enumerate(answers)]

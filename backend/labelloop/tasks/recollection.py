@@ -56,6 +56,10 @@ class LabelMemory:
     def examples(self) -> int:
         return self.head.examples
 
+    def accepted(self, texts: Sequence[str]) -> list[int]:
+        """Rows of the texts for which labels were accepted as they stand."""
+        return [row for row, text in enumerate(texts) if self.roll.find(text)]
+
     def chances(self, texts: Sequence[str], vectors: Vectors, zero_shot: Array) -> Array:
         """(n_texts, n_labels) of the same sort as ``zero_shot``."""
         found = {row: self.roll.find(text) for row, text in enumerate(texts)}

@@ -151,6 +151,7 @@ def train(
     watch: Watch = lambda share: None,
     seconds: float = math.inf,
     seed: int = SEED,
+    copies: Sequence[str] = (),
 ) -> Refreshed:
     """Trains on parts, finds the voices, and where the adapter has one trains it on all.
 
@@ -158,6 +159,7 @@ def train(
 
     Args:
         course: over the lesson's texts, in their order.
+        copies: equal for texts that are left out together; the texts themselves where none are given.
         seconds: for all of it. What would take longer is done in fewer steps; where these are too few, not at all.
 
     Raises:
@@ -174,7 +176,7 @@ def train(
     if seen.sum() < (1 if lesson.several else 2):
         return nothing("all examples have the same label")
     everything = np.arange(len(lesson.texts))
-    fold = folds(lesson.right)
+    fold = folds(lesson.right, copies or lesson.texts)
     parts = [(everything[fold == part], everything[fold != part]) for part in range(FOLDS)]
     run = _Run(lesson, course, watch, seed, [*(rest for _, rest in parts), everything])
     if not run.fit_into(seconds):
@@ -270,13 +272,16 @@ def remembered(lesson: Lesson, parts: Sequence[tuple[NDArray[np.intp], NDArray[n
     return found
 
 
-def folds(right: memory.Right) -> NDArray[np.intp]:
-    """(n,) the part in which each example is left out; examples with the same labels are spread over all parts."""
-    order = np.random.default_rng(SEED).permutation(len(right))
-    _, kind = np.unique(right[order], axis=0, return_inverse=True)
-    made: NDArray[np.intp] = np.empty(len(right), np.intp)
-    made[order[np.argsort(kind.ravel(), kind="stable")]] = np.arange(len(right)) % FOLDS
-    return made
+def folds(right: memory.Right, copies: Sequence[str]) -> NDArray[np.intp]:
+    """(n,) the part in which each example is left out; examples with the same labels are spread over all parts, those
+    whose ``copies`` are equal share one."""
+    _, firsts, group = np.unique(np.array(copies, object).astype(str), return_index=True, return_inverse=True)
+    order = np.random.default_rng(SEED).permutation(len(firsts))
+    _, kind = np.unique(right[firsts[order]], axis=0, return_inverse=True)
+    made: NDArray[np.intp] = np.empty(len(firsts), np.intp)
+    made[order[np.argsort(kind.ravel(), kind="stable")]] = np.arange(len(firsts)) % FOLDS
+    spread: NDArray[np.intp] = made[group.ravel()]
+    return spread
 
 
 def accuracy(chances: Array, right: memory.Right, several: bool) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,12 +35,14 @@ def train(
     settings: Settings,
     watch: Watch = lambda share: None,
     seconds: float = float("inf"),
+    alike: Callable[[str], str] = str,
 ) -> Trained:
     """Trains by the method of the settings.
 
     Args:
         examples: in the order in which they were accepted; held-out ones must not be among them.
         watch: as ``refresh_labels.Watch``. seconds: as of ``refresh_labels.train``.
+        alike: equal for texts that are copies of each other, which are left out of a training together.
 
     Raises:
         SettingsError: the plan is not ``trainable``.
@@ -53,6 +55,6 @@ def train(
     encoder = load("encoder", base.model, base.revision, settings)
     recipe = Recipe(method=settings.peft)
     course = Course(encoder, lesson.texts, lesson.meanings, lesson.several, recipe)
-    done = refresh_labels.train(lesson, course, watch, seconds)
+    done = refresh_labels.train(lesson, course, watch, seconds, copies=[alike(text) for text in lesson.texts])
     place = trained_labels.keep(plan, done, recipe, trained.folder(settings))
     return Trained(place.name if place else None, tuple(lesson.texts), done.before, done.after, dict(done.told))
