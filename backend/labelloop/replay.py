@@ -85,7 +85,7 @@ class Labels:
 
     def answers(self, texts: Sequence[str], memory: LabelMemory | None, every: bool = False) -> list[Answer]:
         known = list(dict.fromkeys(text for text in texts if text))
-        plan = self.plan.model_copy(update={"precision": None}) if every else self.plan
+        plan = self.plan.suggesting_all if every else self.plan
         each = self._together(known) if known else []
         if memory is not None and memory.shown and known:
             each = showing.behind(self.plan, known, each, memory.shown, self._settings)

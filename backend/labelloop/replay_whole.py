@@ -35,7 +35,7 @@ class Whole:
         return cast(TextMemory | None, recollection.learn(self.plan, revealed, len(revealed), self._settings))
 
     def answers(self, texts: Sequence[str], memory: TextMemory | None, every: bool = False) -> list[Answer]:
-        plan = self.plan.model_copy(update={"precision": None}) if every else self.plan
+        plan = self.plan.suggesting_all if every else self.plan
         known: dict[str, Answer] = self._kept.setdefault(plan.precision, {}) if memory is None else {}
         new = list(dict.fromkeys(text for text in texts if text and text not in known))
         if new:

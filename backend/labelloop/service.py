@@ -278,7 +278,7 @@ class Backend:
             UnavailableError: Redis does not answer, or no trainer lives.
         """
         version = self.store.champion(connection.id)
-        names = [plan.field.name for plan in version.bundle.plans if plan.trainable] if version else []
+        names = list(version.bundle.trainable) if version else []
         if not names:
             raise RequestError(
                 "Nothing here can be trained: that needs a control with labels of the config, served by the encoder.",

@@ -309,6 +309,11 @@ class FieldPlan(Word):
         return not self.field.structured and not self.field.dynamic and "encoder" in engines
 
     @property
+    def suggesting_all(self) -> FieldPlan:
+        """The plan without a wished precision: for whom what would be held back counts, too."""
+        return self.model_copy(update={"precision": None})
+
+    @property
     def alone(self) -> tuple[FieldPlan, ...]:
         """A plan for each engine that has a say: what it would answer by itself."""
         first = self.model_copy(update={"beside": None})
@@ -340,6 +345,11 @@ class Bundle(Word):
                 or plan.field.kind in WRITTEN
             )
         )
+
+    @property
+    def trainable(self) -> tuple[str, ...]:
+        """Names of the fields that can be trained."""
+        return tuple(plan.field.name for plan in self.plans if plan.trainable)
 
     @property
     def remembering(self) -> frozenset[str]:

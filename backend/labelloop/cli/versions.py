@@ -128,7 +128,7 @@ def refresh(
     store = open_store(settings)
     connection = connected(store, project, url)
     version = store.champion(connection.id)
-    known = [plan.field.name for plan in version.bundle.plans if plan.trainable] if version else []
+    known = version.bundle.trainable if version else ()
     names = [name for name in known if field in ("", name)]
     if not names:
         raise RequestError(

@@ -124,7 +124,7 @@ def _held_out(
         memory = recollection.learn(one, examples, 1, settings)
         memories = {} if memory is None else {one.field.name: memory}
         rendered = [{one.field.name: text} for text in held.texts]
-        answers = [its for (its,) in tasks.answer(Bundle(plans=(_open(one),)), rendered, settings, memories)]
+        answers = [its for (its,) in tasks.answer(Bundle(plans=(one.suggesting_all,)), rendered, settings, memories)]
         return _outcome(name, one, held.right, answers)
 
     old, better = outcome("champion", plan), outcome("challenger", new)
@@ -152,11 +152,6 @@ def _out_of_fold(
 
     old, better = outcome("champion", before), outcome("challenger", after)
     return Evidence(old, better, _gold(its), "out-of-fold", _slices(its), attempt=attempts)
-
-
-def _open(plan: FieldPlan) -> FieldPlan:
-    """The plan without a wished precision: what would be held back is judged, too."""
-    return plan.model_copy(update={"precision": None})
 
 
 def _outcome(name: str, plan: FieldPlan, right: Sequence[tuple[Path, ...]], answers: Sequence[Answer]) -> Outcome:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from labelloop.settings import Settings
@@ -11,6 +11,14 @@ from labelloop.words import Example, FieldPlan
 
 if TYPE_CHECKING:
     from labelloop.tasks.roll import Example as Read
+    from labelloop.tasks.roll import Roll
+
+
+def take_in(roll: Roll, plan: FieldPlan, examples: Iterable[Example], settings: Settings) -> Roll:
+    """The roll with these examples in it, the latest last; an item that cannot be read is in it no more."""
+    for one in sorted(examples, key=lambda one: (one.epoch, one.item)):
+        roll.put(one.item, as_read(plan, one, settings))
+    return roll
 
 
 def as_read(plan: FieldPlan, one: Example, settings: Settings) -> Read | None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from labelloop.errors import LabelLoopError, RequestError
 from labelloop.learning import adapters, refreshes, watching
 from labelloop.learning.judging import Labelled, Past, Stopped, Watch, judge
-from labelloop.learning.reading import as_read
+from labelloop.learning.reading import take_in
 from labelloop.learning.refreshes import State, Trigger
 from labelloop.learning.store import Store, Version
+from labelloop.learning.versions import serve_plan, settings_for
 from labelloop.settings import Settings
-from labelloop.words import Bundle, Example, FieldPlan
+from labelloop.words import Bundle, FieldPlan
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,6 @@ class Done:
 
 def due_fields(store: Store, connection_id: int, settings: Settings) -> list[str]:
     """Names of the fields of a connection that have labels enough for another attempt."""
-    from labelloop.learning.versions import settings_for
-
     version = store.champion(connection_id)
     if version is None:
         return []
@@ -60,8 +59,6 @@ def attempt(
         RequestError: there is no such field, nothing of it can be trained, or it has too few labels.
         ModelError, SettingsError: of the models; the attempt is written down as "failed".
     """
-    from labelloop.learning.versions import settings_for
-
     version = store.champion(connection_id)
     plan = next((one for one in version.bundle.plans if one.field.name == field), None) if version else None
     if version is None or plan is None:
@@ -111,7 +108,7 @@ def _attempt(
         adapters.keep(store, trained.folder(settings) / str(judged.plan.adapter))
     made, state, words = None, judged.state, judged.words
     if state == "promoted" and judged.plan is not None:
-        made = _promote(store, version.connection_id, plan, judged.plan)
+        made = serve_plan(store, version.connection_id, plan, judged.plan)
         if made is None:
             state, words = "undecided", f"Undecided: '{plan.field.name}' is served otherwise by now. {words}"
     refreshes.end(
@@ -127,31 +124,17 @@ def _attempt(
     return Done(state, words)
 
 
-def _promote(store: Store, connection_id: int, former: FieldPlan, plan: FieldPlan) -> Version | None:
-    """The version that serves with this plan in the place of the former one; None where that serves no more: the gate
-    has not seen what does."""
-    champion = store.champion(connection_id)
-    if champion is None or former not in champion.bundle.plans:
-        return None
-    plans = tuple(plan if one == former else one for one in champion.bundle.plans)
-    return store.serve(connection_id, Bundle(plans=plans), champion.skipped)
-
-
 def _labelled(store: Store, connection_id: int, plan: FieldPlan, bundle: Bundle, settings: Settings) -> Labelled:
     from labelloop.tasks.roll import Roll
 
     found = store.examples(connection_id, plan.field, bundle.fields, several=settings.several).found
-    roll, by_item = Roll(plan.field), dict[int, Example]()
-    for one in sorted(found, key=lambda one: (one.epoch, one.item)):
-        by_item[one.item] = one
-        roll.put(one.item, as_read(plan, one, settings))
-    its = roll.items()
-    examples = [by_item[item] for item, _ in its]
+    its = take_in(Roll(plan.field), plan, found, settings).items()
+    by_item = {one.item: one for one in found}
     return Labelled(
         tuple(item for item, _ in its),
         tuple(one.text for _, one in its),
         tuple(one.labels for _, one in its),
-        tuple(one.ground_truth for one in examples),
+        tuple(by_item[item].ground_truth for item, _ in its),
     )
 
 

@@ -112,6 +112,16 @@ def lasts(connection: Connection, version: Version, settings: Settings) -> bool:
     return {*map(_asked, version.bundle.plans)} == {*map(_asked, today.plans)}
 
 
+def serve_plan(store: Store, connection_id: int, former: FieldPlan, plan: FieldPlan) -> Version | None:
+    """The version that serves with this plan in the place of the former one, whatever else of it has changed; None
+    where the former one serves no more: what does has not been compared with this one."""
+    champion = store.champion(connection_id)
+    if champion is None or former not in champion.bundle.plans:
+        return None
+    plans = tuple(plan if one == former else one for one in champion.bundle.plans)
+    return store.serve(connection_id, Bundle(plans=plans), champion.skipped)
+
+
 def put_back(store: Store, connection: Connection, settings: Settings) -> tuple[Version, Version]:
     """Serves the last version that the champion came from and that would last; (the former champion, what serves now).
 
@@ -126,6 +136,6 @@ def put_back(store: Store, connection: Connection, settings: Settings) -> tuple[
     if champion is None or parent is None:
         raise RequestError(
             "There is no former version to go back to.",
-            "`labelloop versions` shows the known ones; `promote` takes any.",
+            "`labelloop versions` shows the known ones; `promote` takes those that would last.",
         )
     return champion, store.serve_again(parent.id)

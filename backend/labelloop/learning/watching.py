@@ -16,8 +16,8 @@ from typing import Any
 
 from scipy.special import betainc, betaln
 
-from labelloop.learning import refreshes
-from labelloop.learning.reading import as_read
+from labelloop.learning import refreshes, versions
+from labelloop.learning.reading import take_in
 from labelloop.learning.refreshes import Refresh
 from labelloop.learning.store import Store, Version
 from labelloop.settings import Settings
@@ -72,12 +72,10 @@ def watch(store: Store, connection_id: int, settings: Settings) -> list[Withdraw
     Raises:
         ModelError, SettingsError: as ``tasks.answer``.
     """
-    from labelloop.learning.versions import settings_for
-
     version = store.champion(connection_id)
     if version is None:
         return []
-    settings = settings_for(settings, store.connection(connection_id).directions)
+    settings = versions.settings_for(settings, store.connection(connection_id).directions)
     found = []
     for plan in version.bundle.plans:
         if plan.adapter is not None and (withdrawn := _look(store, version, plan, settings)) is not None:
@@ -108,7 +106,7 @@ def _look(store: Store, version: Version, plan: FieldPlan, settings: Settings) -
         f"Withdrawn: of the labels since its promotion {since.worse} were answered right by the former version alone, "
         f"{since.better} by this one alone."
     )
-    if not _serve(store, version, former):
+    if versions.serve_plan(store, version.connection_id, plan, former) is None:
         return None
     anew = Since(later.epoch).stored  # for a person may promote it again
     refreshes.note(store, made.id, {**made.verdict, "since": anew, "withdrawn": words})
@@ -130,27 +128,15 @@ def _compare(
     from labelloop.tasks import recollection
     from labelloop.tasks.roll import Roll
 
-    roll, wanted = Roll(plan.field), Roll(plan.field)
-    for into, some in ((roll, old), (wanted, new)):
-        for one in sorted(some, key=lambda one: (one.epoch, one.item)):
-            into.put(one.item, as_read(plan, one, settings))
+    roll, wanted = (take_in(Roll(plan.field), plan, some, settings) for some in (old, new))
     its = [one for _, one in wanted.items()]
-    memory = recollection.learn(plan.model_copy(update={"precision": None}), roll, 1, settings)
+    memory = recollection.learn(plan.suggesting_all, roll, 1, settings)
     memories: dict[str, Any] = {} if memory is None else {plan.field.name: memory}
     rendered = [{plan.field.name: one.text} for one in its]
     hits = []
     for version in (plan, former):
-        open_ = version.model_copy(update={"precision": None})
-        answers = [said for (said,) in tasks.answer(Bundle(plans=(open_,)), rendered, settings, memories)]
+        bundle = Bundle(plans=(version.suggesting_all,))
+        answers = [said for (said,) in tasks.answer(bundle, rendered, settings, memories)]
         hits.append([set(said.labels) == set(right.labels) for said, right in zip(answers, its, strict=True)])
     pairs = list(zip(*hits, strict=True))
     return sum(ours and not theirs for ours, theirs in pairs), sum(theirs and not ours for ours, theirs in pairs)
-
-
-def _serve(store: Store, version: Version, former: FieldPlan) -> bool:
-    champion = store.champion(version.connection_id)
-    if champion is None or champion.id != version.id:
-        return False
-    plans = tuple(former if one.field.name == former.field.name else one for one in version.bundle.plans)
-    store.serve(version.connection_id, Bundle(plans=plans), version.skipped)
-    return True

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from labelloop.errors import LabelLoopError
-from labelloop.learning.reading import as_read
+from labelloop.learning.reading import take_in
 from labelloop.scoring.wire import Epoch
 from labelloop.settings import Settings
 from labelloop.words import Bundle, FieldPlan
@@ -81,6 +81,5 @@ class Memories:
         roll = held.rolls.setdefault(plan.field.name, Roll(plan.field))
         for item in found.gone:
             roll.put(item, None)
-        for one in sorted(found.found, key=lambda one: (one.epoch, one.item)):  # the latest come last
-            roll.put(one.item, as_read(plan, one, self._settings))
+        take_in(roll, plan, found.found, self._settings)
         return bool(found.gone or found.found)
