@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from labelloop import tallies
 from labelloop.errors import RequestError
 from labelloop.evaluation import Tally, calibration_error
 from labelloop.offline import need_column, read_gold
 from labelloop.studio.documents import Documents
+from labelloop.tallies import key_of, keys_of, texts_of
 from labelloop.words import WRITTEN, Answer, Field, Link, Span
 
 Right: TypeAlias = tuple[Span, ...] | tuple[Link, ...] | tuple[str, ...]
@@ -153,13 +155,11 @@ def evaluate_right(field: Field, right: Sequence[Right], answers: Sequence[Answe
     from labelloop.tasks.metrics import agreement
 
     found = [answer.spans if field.kind == "entities" else answer.links for answer in answers]
-    keys = [[_key(one) for one in its] for its in found]
-    labels = {label.path[-1] for label in field.labels} or {""}
-    # a pair whose label the field has not ("Other") is not related
-    gold = [{_key(one) for one in its if not (isinstance(one, Link) and one.label not in labels)} for its in right]
+    keys = [[key_of(one) for one in its] for its in found]
+    gold = [keys_of(field, its) for its in right]
     chances = [one.score for its in found for one in its]
-    hits = [key in known for its, known in zip(keys, gold, strict=True) for key in its]
-    rows = {label: _row(gold, keys, label) for label in sorted({str(key[-1]) for its in (*gold, *keys) for key in its})}
+    hits = [one in some for its, some in zip(keys, gold, strict=True) for one in its]
+    rows = {label: _row(gold, keys, label) for label in sorted({str(one[-1]) for its in (*gold, *keys) for one in its})}
     whole = agreement(gold, keys)
     return scores | {
         "ece": calibration_error(chances, hits),
@@ -172,39 +172,13 @@ def evaluate_right(field: Field, right: Sequence[Right], answers: Sequence[Answe
 
 
 def tally(field: Field, right: Sequence[Right], answers: Sequence[Answer]) -> Tally:
-    """What each item gained of the figure that counts for the kind: exact F1 of spans and links, else the mean over
-    items of F1 in words (extraction), of pairs in the right order (ranking), or of ``text_metrics.each``."""
-    if field.kind in ("entities", "relations"):
-        counts = [_counts(field, its, answer) for its, answer in zip(right, answers, strict=True)]
-        gained, possible = ([float(one[place]) for one in counts] for place in (0, 1))
-        return Tally("exact F1", np.array(gained), np.array(possible))
-    if field.kind in WRITTEN:
-        from labelloop.tasks import text_metrics
-
-        texts, references = _texts(right, answers)
-        worth = text_metrics.each(field.kind, texts, references)
-        return Tally(text_metrics.NAMES.get(field.kind, "F1"), np.array(worth, np.float64), np.ones(len(answers)))
+    """What each item gained of the figure that counts for the kind: as ``tallies.tally``, and the mean over items of F1
+    in words (extraction) and of pairs in the right order (ranking)."""
+    if field.kind in tallies.KINDS:
+        return tallies.tally(field, right, answers)
     name = _MAIN[field.kind]
     each = [evaluate_right(field, [its], [answer]) for its, answer in zip(right, answers, strict=True)]
     return Tally(name.replace("_", " "), np.array([one[name] for one in each], np.float64), np.ones(len(each)))
-
-
-def _counts(field: Field, right: Right, answer: Answer) -> tuple[int, int]:
-    """(twice what is right, what is marked and what should be) of spans or links."""
-    labels = {label.path[-1] for label in field.labels} or {""}
-    gold = {_key(one) for one in right if not (isinstance(one, Link) and one.label not in labels)}
-    found = {_key(one) for one in (answer.spans if field.kind == "entities" else answer.links)}
-    return 2 * len(gold & found), len(gold) + len(found)
-
-
-def _key(one: Any) -> tuple[Hashable, ...]:
-    """What must agree; the label comes last."""
-    if isinstance(one, Span):
-        return (one.source, one.start, one.end, " > ".join(one.label))
-    ends: Any = tuple((span.source, span.start, span.end) for span in (one.head, one.tail))
-    if one.direction == "bi":
-        return (frozenset(ends), one.label)
-    return (ends if one.direction == "right" else ends[::-1], one.label)
 
 
 def _row(gold: Sequence[Collection[Any]], found: Sequence[Collection[Any]], label: str) -> dict[str, float]:
@@ -215,16 +189,10 @@ def _row(gold: Sequence[Collection[Any]], found: Sequence[Collection[Any]], labe
     return {"precision": row["precision"], "recall": row["recall"], "f1-score": row["f1"], "support": row["gold"]}
 
 
-def _texts(right: Sequence[Right], answers: Sequence[Answer]) -> tuple[list[str], list[list[str]]]:
-    """What was quoted or written, "" where nothing was, and what may be."""
-    texts = [next(iter((*one.texts, *(span.text for span in one.spans))), "") for one in answers]
-    return texts, [[str(text) for text in its] for its in right]
-
-
 def _extraction(right: Sequence[Right], answers: Sequence[Answer]) -> dict[str, float]:
     from labelloop.tasks.metrics import exact_match, overlap_f1
 
-    quotes, texts = _texts(right, answers)
+    quotes, texts = texts_of(right, answers)
     exact = [exact_match(quote, its) for quote, its in zip(quotes, texts, strict=True)]
     return {
         "exact_match": float(np.mean(exact)) if exact else 0.0,
@@ -248,7 +216,7 @@ def _controlled(answers: Sequence[Answer]) -> dict[str, Any]:
 def _written(kind: str, right: Sequence[Right], answers: Sequence[Answer]) -> dict[str, float]:
     from labelloop.tasks import text_metrics
 
-    texts, references = _texts(right, answers)
+    texts, references = texts_of(right, answers)
     useful = [worth >= text_metrics.USEFUL.get(kind, 0.5) for worth in text_metrics.each(kind, texts, references)]
     return text_metrics.measure(kind, texts, references) | {
         "ece": calibration_error([one.score for one in answers], useful)

@@ -41,8 +41,7 @@ class Training:
         self._last = len(its)
         known = Labelled(
             tuple(item for item, _ in its),
-            tuple(one.text for _, one in its),
-            tuple(one.labels for _, one in its),
+            tuple(one for _, one in its),
             tuple(False for _ in its),
         )
         done = judge(self._replay.plan, known, self._past, self._settings, self._watch)

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from labelloop.evaluation import of_labels
+from labelloop import tallies
 from labelloop.learning import gate, gate_report, held_out
-from labelloop.learning.gate import Decision, Evidence
+from labelloop.learning.gate import Decision, Evaluated, Evidence
 from labelloop.learning.gate_checks import Outcome
 from labelloop.settings import Settings
-from labelloop.words import Answer, Bundle, FieldPlan, Path
+from labelloop.words import WRITTEN, Answer, Bundle, Field, FieldPlan
+
+if TYPE_CHECKING:
+    from labelloop.tasks.roll import Example
+    from labelloop.tasks.training import Trained
 
 Watch = Callable[[float], None]
 _TRAINING = 0.95  # of the work
@@ -27,15 +31,19 @@ _ALL_SEEN = "Undecided: the version that serves has learned from every label the
 
 @dataclass(frozen=True)
 class Labelled:
-    """The examples of a field, one a text, in the order in which they were accepted."""
+    """The examples of a field, one a text, in the order in which they were accepted. ``agreed``: whether the answer is
+    surer than one person's."""
 
     items: tuple[int, ...]
-    texts: tuple[str, ...]
-    right: tuple[tuple[Path, ...], ...]
+    examples: tuple[Example, ...]
     agreed: tuple[bool, ...]
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return tuple(one.text for one in self.examples)
+
     def part(self, rows: Sequence[int]) -> Labelled:
-        each = (tuple(one[row] for row in rows) for one in (self.items, self.texts, self.right, self.agreed))
+        each = (tuple(one[row] for row in rows) for one in (self.items, self.examples, self.agreed))
         return Labelled(*each)  # type: ignore[arg-type]
 
 
@@ -79,17 +87,16 @@ def judge(
     Raises:
         ModelError, SettingsError: as ``tasks.training.train``.
     """
-    from labelloop.tasks import roll, training
+    from labelloop.tasks import training
 
     held = held_out.held_out(known.texts, past.salt, past.held_out)
     kept = known.part(np.flatnonzero(~held).tolist())
-    examples = [roll.Example(text, right) for text, right in zip(kept.texts, kept.right, strict=True)]
     seconds = 60 * settings.refresh_budget
     done = training.train(
-        plan, examples, settings, lambda share: watch(_TRAINING * share), seconds, held_out.normalised
+        plan, kept.examples, settings, lambda share: watch(_TRAINING * share), seconds, held_out.normalised
     )
     item = dict(zip(kept.texts, kept.items, strict=True))
-    items = tuple(item[text] for text in done.texts)
+    items = tuple(item[text] for text in done.learned)
 
     def judged(state: Decision, words: str, new: FieldPlan | None, **more: Any) -> Judged:
         watch(1.0)
@@ -101,9 +108,9 @@ def judge(
     new = plan.model_copy(update={"adapter": done.adapter})
     if held.any():
         rows = [row for row in np.flatnonzero(held).tolist() if known.items[row] not in past.seen]
-        evidence = _held_out(plan, new, known.part(rows), examples, past.attempts + 1, settings)
+        evidence = _held_out(plan, new, known.part(rows), kept.examples, past.attempts + 1, settings)
     else:
-        evidence = _out_of_fold(plan, done, known, past.seen, past.attempts + 1, settings)
+        evidence = _out_of_fold(plan, done, known, past.seen, past.attempts + 1)
     if evidence is None:
         return judged("undecided", _ALL_SEEN, new)
     verdict = gate.decide(evidence)
@@ -111,7 +118,7 @@ def judge(
 
 
 def _held_out(
-    plan: FieldPlan, new: FieldPlan, held: Labelled, examples: Sequence[Any], attempts: int, settings: Settings
+    plan: FieldPlan, new: FieldPlan, held: Labelled, examples: Sequence[Example], attempts: int, settings: Settings
 ) -> Evidence | None:
     """Both versions on the held-out items, with memories that have not seen them."""
     from labelloop import tasks
@@ -120,48 +127,53 @@ def _held_out(
     if not held.texts:
         return None
 
-    def outcome(name: str, one: FieldPlan) -> Outcome:
+    def answers(one: FieldPlan) -> list[Answer]:
         memory = recollection.learn(one, examples, 1, settings)
         memories = {} if memory is None else {one.field.name: memory}
         rendered = [{one.field.name: text} for text in held.texts]
-        answers = [its for (its,) in tasks.answer(Bundle(plans=(one.suggesting_all,)), rendered, settings, memories)]
-        return _outcome(name, one, held.right, answers)
+        return [its for (its,) in tasks.answer(Bundle(plans=(one.suggesting_all,)), rendered, settings, memories)]
 
-    old, better = outcome("champion", plan), outcome("challenger", new)
-    return Evidence(old, better, _gold(held), slices=_slices(held), attempt=attempts)
+    return evidence(plan.field, held, answers(plan), answers(new), "held-out", attempts)
 
 
 def _out_of_fold(
-    plan: FieldPlan, done: Any, known: Labelled, seen: frozenset[int], attempts: int, settings: Settings
+    plan: FieldPlan, done: Trained, known: Labelled, seen: frozenset[int], attempts: int
 ) -> Evidence | None:
     """Both recipes on the examples, each by models that have not seen it. An adapter that serves already has seen those
     that it was trained on, so it is judged on the others."""
-    from labelloop.tasks import classification, trained
-
     place = {text: row for row, text in enumerate(known.texts)}
     its = known.part([place[text] for text in done.texts])
     rows = [row for row, item in enumerate(its.items) if item not in seen]
     if not rows:
         return None
-    its, before, after = its.part(rows), done.before[rows], done.after[rows]
-    if (former := trained.ready(plan, settings)) is not None:
-        before = former.chances(its.texts, before)
-
-    def outcome(name: str, chances: Any) -> Outcome:
-        return _outcome(name, plan, its.right, classification.answers(plan.field, chances, [1] * len(rows)))
-
-    old, better = outcome("champion", before), outcome("challenger", after)
-    return Evidence(old, better, _gold(its), "out-of-fold", _slices(its), attempt=attempts)
+    before, after = ([answers[row] for row in rows] for answers in (done.before, done.after))
+    return evidence(plan.field, its.part(rows), before, after, "out-of-fold", attempts)
 
 
-def _outcome(name: str, plan: FieldPlan, right: Sequence[tuple[Path, ...]], answers: Sequence[Answer]) -> Outcome:
-    hits = [set(one.labels) == set(its) for one, its in zip(answers, right, strict=True)]
-    said = [tuple(" > ".join(path) for path in one.labels) for one in answers]
-    return Outcome(name, of_labels(plan.field, right, answers), [one.score for one in answers], hits, said)
+def evidence(
+    field: Field,
+    its: Labelled,
+    before: Sequence[Answer],
+    after: Sequence[Answer],
+    evaluated: Evaluated,
+    attempt: int = 1,
+) -> Evidence:
+    """What the gate reads, of the champion's and the challenger's answers to the same items."""
+    right = [right_of(field, one) for one in its.examples]
+
+    def outcome(name: str, answers: Sequence[Answer]) -> Outcome:
+        tally, hits = tallies.tally(field, right, answers), tallies.hits(field, right, answers)
+        return Outcome(name, tally, [one.score for one in answers], hits, tallies.names(field, right, answers))
+
+    old, new = outcome("champion", before), outcome("challenger", after)
+    return Evidence(old, new, tallies.gold(field, right), evaluated, _slices(its), attempt=attempt)
 
 
-def _gold(its: Labelled) -> list[tuple[str, ...]]:
-    return [tuple(" > ".join(path) for path in paths) for paths in its.right]
+def right_of(field: Field, one: Example) -> Sequence[Any]:
+    """What was accepted, as ``tallies`` takes it."""
+    if field.kind in WRITTEN:
+        return one.texts
+    return {"entities": one.spans, "relations": one.links}.get(field.kind, one.labels)
 
 
 def _slices(its: Labelled) -> dict[str, Any]:

@@ -132,8 +132,7 @@ def _labelled(store: Store, connection_id: int, plan: FieldPlan, bundle: Bundle,
     by_item = {one.item: one for one in found}
     return Labelled(
         tuple(item for item, _ in its),
-        tuple(one.text for _, one in its),
-        tuple(one.labels for _, one in its),
+        tuple(one for _, one in its),
         tuple(by_item[item].ground_truth for item, _ in its),
     )
 

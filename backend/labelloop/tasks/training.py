@@ -8,24 +8,28 @@ from typing import Any
 
 from labelloop.engines import load
 from labelloop.settings import Settings
-from labelloop.tasks import refresh_labels, trained, trained_labels
-from labelloop.tasks.calibration import Array
+from labelloop.tasks import classification, refresh_labels, trained, trained_labels
 from labelloop.tasks.refresh_labels import Watch
 from labelloop.tasks.roll import Example
-from labelloop.words import FieldPlan
+from labelloop.words import Answer, FieldPlan
+
+Alike = Callable[[str], str]
+"""Equal for texts that are copies of each other, which are left out of a training together."""
 
 
 @dataclass(frozen=True)
 class Trained:
     """``adapter``: its sha, under which it lies in ``trained.folder``; None where training was worth nothing.
-    ``texts``: of the examples that were learned from. ``before``, ``after``: (n_examples, n_labels) what zero-shot and
-    memory, and what these and an adapter, say of examples that they have not seen; None where nothing was trained.
-    ``told``: figures."""
+    ``learned``: the texts that it learned from. ``texts``: those of the examples that were left out in turn, or at
+    all; ``before``, ``after``: what the plan as it is, and what it with the new adapter, answers to each of these
+    texts, by models that have not seen its example; but what ``before`` says by an adapter that serves already, it may
+    have been trained on. All three are empty where nothing was trained. ``told``: figures."""
 
     adapter: str | None
+    learned: tuple[str, ...]
     texts: tuple[str, ...]
-    before: Array | None
-    after: Array | None
+    before: tuple[Answer, ...]
+    after: tuple[Answer, ...]
     told: dict[str, Any]
 
 
@@ -35,19 +39,27 @@ def train(
     settings: Settings,
     watch: Watch = lambda share: None,
     seconds: float = float("inf"),
-    alike: Callable[[str], str] = str,
+    alike: Alike = str,
 ) -> Trained:
     """Trains by the method of the settings.
 
     Args:
         examples: in the order in which they were accepted; held-out ones must not be among them.
-        watch: as ``refresh_labels.Watch``. seconds: as of ``refresh_labels.train``.
-        alike: equal for texts that are copies of each other, which are left out of a training together.
+        watch: as ``refresh_labels.Watch``. seconds: that all of it may take; in fewer steps where they are few, and
+            not at all where they are too few.
+        alike: which texts are left out together.
 
     Raises:
         SettingsError: the plan is not ``trainable``.
-        ModelError: the method does not fit the encoder, or a model is missing.
+        ModelError: the method does not fit the engine, or a model is missing.
     """
+    return labels(plan, examples, settings, watch, seconds, alike)
+
+
+def labels(
+    plan: FieldPlan, examples: Sequence[Example], settings: Settings, watch: Watch, seconds: float, alike: Alike
+) -> Trained:
+    """Of a field that chooses labels."""
     from labelloop.engines.training import Course, Recipe
 
     lesson = refresh_labels.lesson(plan, examples, settings)
@@ -57,4 +69,11 @@ def train(
     course = Course(encoder, lesson.texts, lesson.meanings, lesson.several, recipe)
     done = refresh_labels.train(lesson, course, watch, seconds, copies=[alike(text) for text in lesson.texts])
     place = trained_labels.keep(plan, done, recipe, trained.folder(settings))
-    return Trained(place.name if place else None, tuple(lesson.texts), done.before, done.after, dict(done.told))
+    texts = tuple(lesson.texts)
+    if done.before is None or done.after is None:
+        return Trained(None, texts, (), (), (), dict(done.told))
+    former = trained.ready(plan, settings)
+    before = done.before if former is None else former.chances(texts, done.before)
+    windows = [1] * len(texts)
+    old, new = (tuple(classification.answers(plan.field, chances, windows)) for chances in (before, done.after))
+    return Trained(place.name if place else None, texts, texts, old, new, dict(done.told))
