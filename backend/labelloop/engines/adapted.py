@@ -1,34 +1,38 @@
-"""Encoders with adapters, that share the weights of one base: several stand ready, the ones used last stay."""
+"""Engines with adapters, that share the weights of one base: several stand ready, the ones used last stay."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
 
 from labelloop.engines import adapter_files, adapters
+from labelloop.engines.causal import Causal
 from labelloop.engines.encoder import Encoder
 from labelloop.errors import ModelError
+
+Base = TypeVar("Base", Encoder, Causal)
 
 MOST_BYTES = 512 << 20
 """Of the adapters beside one base, together."""
 
 
 class _Ready(NamedTuple):
-    encoder: Encoder
+    engine: Any
     size: int
 
 
-_ready: WeakKeyDictionary[Encoder, OrderedDict[str, _Ready]] = WeakKeyDictionary()
+_ready: WeakKeyDictionary[Any, OrderedDict[str, _Ready]] = WeakKeyDictionary()
 _lock = threading.Lock()
 
 
-def adapted(base: Encoder, folder: Path, most_bytes: int = MOST_BYTES) -> Encoder:
-    """An encoder that reads texts as the adapter in ``folder`` makes ``base`` read them; ``base`` stays as it is.
+def adapted(base: Base, folder: Path, most_bytes: int = MOST_BYTES) -> Base:
+    """An engine that reads texts as the adapter in ``folder`` makes ``base`` read them; ``base`` stays as it is.
 
     The first call reads the adapter, not the base; later ones give the same object. Both, and others, may be asked in
     turn or at once.
@@ -46,26 +50,38 @@ def adapted(base: Encoder, folder: Path, most_bytes: int = MOST_BYTES) -> Encode
         ready.move_to_end(folder.name)
         while len(ready) > 1 and sum(one.size for one in ready.values()) > most_bytes:
             ready.popitem(last=False)
-        return ready[folder.name].encoder
+        found: Base = ready[folder.name].engine
+        return found
 
 
-def _load(base: Encoder, folder: Path) -> _Ready:
-    about, weights = adapter_files.read(folder)
-    if about.base != base.revision:
-        raise ModelError(
-            f"The adapter {folder} was trained on {about.base}, and this encoder is {base.revision}.",
-            "Bring that encoder back (LABELLOOP_ENCODER), or train a new adapter.",
-        )
+def with_weights(
+    base: Base, method: str, sizes: adapters.Sizes, weights: Mapping[str, torch.Tensor], name: str
+) -> Base:
+    """An engine beside ``base``, over its weights, with those of an adapter. ``name``: of the adapter.
+
+    Raises:
+        ModelError: the weights are not those of the method in these sizes.
+    """
     model = adapters.branch(base.model)
-    own = adapters.attach(model, about.method, about.sizes)
+    own = adapters.attach(model, method, sizes)
     if {name: weight.shape for name, weight in own.items()} != {name: one.shape for name, one in weights.items()}:
         raise ModelError(
-            f"The adapter {folder} does not have the weights of {about.method} in these sizes.",
+            f"The adapter {name} does not have the weights of {method} in these sizes.",
             "Train a new one; it may come from another version of this package.",
         )
     with torch.no_grad():
-        for name, weight in own.items():
-            weight.copy_(weights[name])
+        for part, weight in own.items():
+            weight.copy_(weights[part])
             weight.requires_grad_(False)
-    size = sum(weight.numel() * weight.element_size() for weight in own.values())
-    return _Ready(Encoder(model, f"{base.revision}+{folder.name}"), size)
+    return base.beside(model, f"{base.revision}+{name}")
+
+
+def _load(base: Base, folder: Path) -> _Ready:
+    about, weights = adapter_files.read(folder)
+    if about.base != base.revision:
+        raise ModelError(
+            f"The adapter {folder} was trained on {about.base}, and this {about.engine} is {base.revision}.",
+            "Bring that model back (LABELLOOP_ENCODER, LABELLOOP_WRITER), or train a new adapter.",
+        )
+    size = sum(weight.numel() * weight.element_size() for weight in weights.values())
+    return _Ready(with_weights(base, about.method, about.sizes, weights, folder.name), size)

@@ -23,13 +23,13 @@ _REMEDY = "Take it from where it was trained once more, or train a new one."
 
 
 class About(BaseModel):
-    """What an adapter is. ``base``: the revision of the model that it was trained on, on which alone it means
-    something. ``trained``: on what and how, as the task that trained it needs and tells it."""
+    """What an adapter is. ``engine``, ``base``: the engine and the revision of the model that it was trained on, on
+    which alone it means something. ``trained``: on what and how, as the task that trained it needs and tells it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
-    engine: Literal["encoder"] = "encoder"
+    engine: Literal["encoder", "causal"] = "encoder"
     method: MethodName
     base: str
     sizes: Sizes

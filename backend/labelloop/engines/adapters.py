@@ -1,4 +1,4 @@
-"""Adapters: small trained weights on an encoder. What each method adds to a model, and how models share their base.
+"""Adapters: small trained weights on a model. What each method adds to it, and how models share their base.
 
 An adapted model is a branch of its base: a second tree of modules over the same weights, with what was trained as its
 only own ones. So many stand beside each other for the memory of their adapters, none disturbs another, and to go from
@@ -11,17 +11,16 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
+from transformers import PreTrainedModel
 
 from labelloop.errors import ModelError
 
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
-
+Model = TypeVar("Model", bound=nn.Module)
 MethodName = Literal["lora", "dora", "ia3", "prompt_tuning", "prefix_tuning", "bottleneck", "bitfit", "full"]
 
 
@@ -55,14 +54,18 @@ def method(name: MethodName) -> Callable[[Attach], Attach]:
     return register
 
 
-def branch(model: SentenceTransformer) -> SentenceTransformer:
-    """A model of its own over the very weights of ``model``, frozen: only its tree of modules is new. Milliseconds."""
-    shared: list[Any] = [*model.parameters(), *model.buffers(), model.tokenizer]
-    made: SentenceTransformer = copy.deepcopy(model, {id(one): one for one in shared})
+def branch(model: Model) -> Model:
+    """A model of its own over the very weights of ``model``, frozen: only its tree of modules is new. Milliseconds.
+
+    Args:
+        model: of sentence-transformers, or of transformers.
+    """
+    shared: list[Any] = [*model.parameters(), *model.buffers(), getattr(model, "tokenizer", None)]
+    made: Model = copy.deepcopy(model, {id(one): one for one in shared})
     return made.requires_grad_(False)
 
 
-def attach(model: SentenceTransformer, name: str, sizes: Sizes, seed: int = 0) -> dict[str, nn.Parameter]:
+def attach(model: nn.Module, name: str, sizes: Sizes, seed: int = 0) -> dict[str, nn.Parameter]:
     """Adds the untrained weights of a method to a branch, and gives them by name. The same seed gives the same ones.
 
     Raises:
@@ -76,11 +79,14 @@ def attach(model: SentenceTransformer, name: str, sizes: Sizes, seed: int = 0) -
         torch.manual_seed(seed)
         METHODS[name](transformer, touched, sizes)
     _check_room(model, sizes.length if hasattr(transformer, "prompts") else 0)
-    model.to(model.device).eval()
-    return {name: weight for name, weight in transformer.named_parameters() if weight.requires_grad}
+    own = {name: weight for name, weight in transformer.named_parameters() if weight.requires_grad}
+    for weight in own.values():  # not the model as a whole: one that is quantized cannot be moved
+        weight.data = weight.data.to(transformer.device)
+    model.eval()
+    return own
 
 
-def _check_room(model: SentenceTransformer, length: int) -> None:
+def _check_room(model: Any, length: int) -> None:
     """Raises ModelError: a text as long as the model reads and a prompt before it are more than it has places for."""
     places = getattr(transformer_of(model).config, "max_position_embeddings", math.inf) - 2  # RoBERTa's begin at 2
     if length and min(model.max_seq_length or places, places) + length > places:
@@ -90,12 +96,14 @@ def _check_room(model: SentenceTransformer, length: int) -> None:
         )
 
 
-def transformer_of(model: SentenceTransformer) -> Any:
-    """The transformers model inside.
+def transformer_of(model: Any) -> Any:
+    """The transformers model inside, or the model where it is one itself.
 
     Raises:
         ModelError: there is none.
     """
+    if isinstance(model, PreTrainedModel):
+        return model
     found = getattr(model[0], "auto_model", None)
     if found is None:
         raise ModelError(
@@ -121,7 +129,7 @@ def named_layers(transformer: Any) -> Iterator[tuple[str, nn.Module]]:
 
 def _misfit(transformer: Any, what: str) -> ModelError:
     kind = getattr(transformer.config, "model_type", type(transformer).__name__)
-    return ModelError(f"The encoder (a {kind} model) has no place for {what}.", "Choose lora, or another encoder.")
+    return ModelError(f"The model (a {kind} model) has no place for {what}.", "Choose lora, or another model.")
 
 
 @method("lora")
@@ -222,12 +230,14 @@ class _Bottleneck(nn.Module):
         nn.init.zeros_(self.up.bias)
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
-        added: torch.Tensor = self.up(nn.functional.gelu(self.down(states)))
-        return states + added
+        added: torch.Tensor = self.up(nn.functional.gelu(self.down(states.to(self.down.weight.dtype))))
+        return states + added.to(states.dtype)
 
 
 def _prompted(transformer: Any, layers: list[tuple[str, nn.Module]], length: int) -> None:
     words = transformer.get_input_embeddings()
+    if transformer.can_generate():
+        raise _misfit(transformer, "prompts and prefixes: what it keeps of texts while it writes has no room for them")
     if "inputs_embeds" not in signature(transformer.forward).parameters:
         raise _misfit(transformer, "prompts and prefixes: it is not read as words with vectors before them")
     rows = torch.randint(words.weight.shape[0], ((1 + len(layers)) * length,))

@@ -37,8 +37,8 @@ class Causal:
     """A warm causal language model. Threads may share it: they take turns. ``shares``: whether what texts or asks
     begin with is read once; no answer depends on it."""
 
-    def __init__(self, model: Any, tokenizer: Any) -> None:
-        self._model = model
+    def __init__(self, model: Any, tokenizer: Any, revision: str = "") -> None:
+        self._model, self.revision = model, revision
         self._tokenizer = tokenizer
         self._budget = GPU_BUDGET if model.device.type in {"cuda", "mps"} else CPU_BUDGET
         positions = getattr(model.config.get_text_config(), "max_position_embeddings", None) or _FAR
@@ -78,6 +78,25 @@ class Causal:
         """The same, each label of each text in a row of its own: what ``rank`` is measured against."""
         return self._continuations.rank(texts, labels, lead, self._read_plainly)
 
+    @property
+    def model(self) -> Any:
+        """What computes: for training, on branches of it, and for engines that share its weights."""
+        return self._model
+
+    @property
+    def budget(self) -> int:
+        """Padded tokens of one forward pass."""
+        return self._budget
+
+    def beside(self, model: Any, revision: str) -> Causal:
+        """The engine of another model that reads as this one does: a branch of it."""
+        return Causal(model, self._tokenizer, revision)
+
+    def told(self, asks: Sequence[Ask], replies: Sequence[str]) -> list[tuple[Ids, Ids]]:
+        """Per ask its tokens up to where the reply goes on, and those of the reply and of its end."""
+        read = self._chat.read(asks)
+        return [(one.ids, self._reply(reply)) for one, reply in zip(read, replies, strict=True)]
+
     def tokens_of(self, text: str) -> list[int]:
         """The tokens of a plain text."""
         return self._chat.plain(text)
@@ -95,7 +114,7 @@ class Causal:
         if not asks:
             return []
         read = [one.ids for one in self._chat.read(asks)]
-        told = [[(*self._chat.plain(reply), self._chat.end) for reply in its] for its in replies]
+        told = [[self._reply(reply) for reply in its] for its in replies]
         self._check(max(map(len, read)), max((len(ids) for its in told for ids in its), default=0))
         shared = self._shared(asks, read, 0)
         rows, trees, owners = [], [], []
@@ -143,6 +162,9 @@ class Causal:
                 rows = [read[index][shared:] for index in batch]
                 self._decoder.run(prefix, rows, [each[index] for index in batch], manner)
         return [[reply.written() for reply in its] for its in each]
+
+    def _reply(self, text: str) -> Ids:
+        return (*self._chat.plain(text), self._chat.end)
 
     def _check(self, longest: int, reply: int) -> None:
         if longest + reply > self._room:
@@ -256,7 +278,7 @@ def load(model: str, revision: str, settings: Settings) -> Causal:
         tokenizer = AutoTokenizer.from_pretrained(str(files), **safe)
         if not tokenizer.is_fast:
             raise ValueError("its tokenizer does not tell where tokens stand (there is no tokenizer.json)")
-        return Causal(loaded.eval() if small else loaded.eval().to(place), tokenizer)
+        return Causal(loaded.eval() if small else loaded.eval().to(place), tokenizer, revision)
 
 
 def _quantized(bits: str, place: str) -> dict[str, Any]:

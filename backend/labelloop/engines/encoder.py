@@ -135,6 +135,10 @@ class Encoder:
         """What computes: for training, on branches of it, and for engines that share its weights."""
         return self._model
 
+    def beside(self, model: SentenceTransformer, revision: str) -> Encoder:
+        """The engine of another model that reads as this one does: a branch of it."""
+        return Encoder(model, revision)
+
     @property
     def budget(self) -> int:
         """Padded tokens of one forward pass."""

@@ -7,7 +7,7 @@ is stopped at the border, in the upper half its first layers hand on what they a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,29 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 
-class _Stop(Exception):
+class Stop(Exception):
     """The border is reached."""
+
+
+def stop_before(layer: nn.Module, see: Callable[[torch.Tensor], None]) -> None:
+    """Makes a layer tell what goes into it, and end the pass there with ``Stop``."""
+
+    def stop(_: nn.Module, args: tuple[Any, ...]) -> None:
+        see(args[0])
+        raise Stop
+
+    layer.register_forward_pre_hook(stop)
+
+
+def begin_at(
+    layers: Sequence[nn.Module], count: int, states: Callable[[], torch.Tensor], run: Callable[[], object]
+) -> None:
+    """Makes the first ``count`` layers do nothing, and the next one read ``states``. ``run``: the model once, on
+    anything."""
+    tuples = _gives_tuple(layers[0], run)
+    for layer in layers[:count]:
+        layer.forward = _hand_on_in_tuple if tuples else _hand_on
+    layers[count].register_forward_pre_hook(lambda _, args: (states(), *args[1:]))
 
 
 class Lower:
@@ -32,21 +53,20 @@ class Lower:
         self._model, self._budget = branch(model), budget
         self._seen = torch.empty(0)
         _, border = list(named_layers(transformer_of(self._model)))[count]
-        border.register_forward_pre_hook(self._stop)
+        stop_before(border, self._see)
 
     def read(self, ids: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         """Per text (n_tokens, d) what goes into the layer behind the border, where the model lies."""
         found: list[torch.Tensor] = [self._seen] * len(ids)
         for batch in batches([len(its) for its in ids], self._budget):
-            with torch.no_grad(), suppress(_Stop):
+            with torch.no_grad(), suppress(Stop):
                 self._model(padded(self._model, [ids[index] for index in batch]))
             for index, states in zip(batch, self._seen, strict=True):
                 found[index] = states[: len(ids[index])].clone()
         return found
 
-    def _stop(self, _: nn.Module, args: tuple[Any, ...]) -> None:
-        self._seen = args[0]
-        raise _Stop
+    def _see(self, states: torch.Tensor) -> None:
+        self._seen = states
 
 
 class Upper:
@@ -57,10 +77,8 @@ class Upper:
         self._states = torch.empty(0)
         layers = [layer for _, layer in named_layers(transformer_of(model))]
         if count:
-            tuples = _gives_tuple(model, layers[0])
-            for layer in layers[:count]:
-                layer.forward = _hand_on_in_tuple if tuples else _hand_on
-            layers[count].register_forward_pre_hook(lambda _, args: (self._states, *args[1:]))
+            shortest = padded(model, [model.tokenizer("a")["input_ids"]])
+            begin_at(layers, count, lambda: self._states, lambda: model(shortest))
         for module in transformer_of(model).modules():
             if isinstance(module, nn.Dropout):
                 module.p = dropout
@@ -95,13 +113,13 @@ def padded(model: SentenceTransformer, ids: Sequence[Sequence[int]]) -> dict[str
     return {name: tensor.to(model.device) for name, tensor in features.items()}
 
 
-def _gives_tuple(model: SentenceTransformer, layer: nn.Module) -> bool:
+def _gives_tuple(layer: nn.Module, run: Callable[[], object]) -> bool:
     """Layers of some models give their states in a tuple."""
     seen: list[bool] = []
     hook = layer.register_forward_hook(lambda _, __, out: seen.append(isinstance(out, tuple)))
     try:
         with torch.no_grad():
-            model(padded(model, [model.tokenizer("a")["input_ids"]]))
+            run()
     finally:
         hook.remove()
     return seen[0]
