@@ -304,7 +304,10 @@ class FieldPlan(Word):
 
     @property
     def trainable(self) -> bool:
-        """Whether an adapter can be trained for it: it chooses among labels of the config, by an encoder."""
+        """Whether an adapter can be trained for it: it chooses among labels of the config, by an encoder, or writes, by
+        a causal model."""
+        if self.field.kind in WRITTEN:
+            return self.engine == "causal"
         engines = (self.engine, self.beside.engine if self.beside else "")
         return not self.field.structured and not self.field.dynamic and "encoder" in engines
 

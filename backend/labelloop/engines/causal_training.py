@@ -30,6 +30,7 @@ from labelloop.engines.prefix import last
 MOST_STATES = 1 << 30
 """Bytes of what lower layers gave that are kept; where it would be more, each step reads all layers."""
 _MARGIN = 0.8  # of the time that is left, what the epochs are planned for
+_LEAST_SHARE = 0.25  # of the lessons, below which there is nothing to be learned in time
 _PASSES = 3  # what a step costs, in passes forward
 _IGNORED = -100
 
@@ -62,11 +63,12 @@ class Recipe(BaseModel):
 class Taught:
     """``weights``: of the adapter, by name, as they were after the best epoch; none where no epoch was better than
     none. ``losses``: of a left-out reply's token, in nats: before, and after each epoch. ``epoch``: the best; 0: none.
-    ``late``: time was over before the planned epochs were."""
+    ``lessons``: how many it learned from. ``late``: time was over before the planned epochs were."""
 
     weights: dict[str, torch.Tensor]
     losses: tuple[float, ...]
     epoch: int
+    lessons: int = 0
     late: bool = False
 
 
@@ -89,10 +91,8 @@ class Course:
         longest = min(recipe.longest, causal.room)
         self.fits = [len(one.ids) <= longest for one in self._lines]
         """Whether each lesson is short enough to be trained on; others may not be given to ``train``."""
-        self._frozen = self._border()
+        self._budget, self._frozen = causal.budget, self._border()
         self._states: dict[int, torch.Tensor] = {}
-        if self._frozen:
-            self._read_below(causal.budget)
 
     def train(
         self,
@@ -108,18 +108,21 @@ class Course:
         Args:
             rows: of the lessons that are learned. left_out: of others, by which the epoch is chosen.
             watch: hears which share of the work is done, after each step; what it raises ends the training.
-            seconds: for all of it, of one process. Fewer epochs are planned where it is short; none is an answer too.
+            seconds: for all of it, of one process. Fewer epochs are planned where it is short, then only the last of
+                the rows; none is an answer too.
 
         Raises:
             ModelError: the method does not fit the model.
         """
         began = time.monotonic()
         pupil = _Pupil(self._model, self.recipe, self._frozen, seed)
+        self._read_below(left_out, watch)
         examined = [self._item(row) for row in left_out]
         losses = [pupil.loss_of(examined, self.recipe.at_once)]
-        epochs = self._fitting(rows, left_out, time.monotonic() - began, seconds)
+        rows, epochs = self._fitting(rows, left_out, time.monotonic() - began, seconds)
         if not epochs:
             return Taught({}, tuple(losses), 0, late=True)
+        self._read_below(rows, watch)
         keeper = _Keeper(pupil, examined, self.recipe.at_once, losses, watch, began + seconds)
         steps = math.ceil(len(rows) / self.recipe.batch)
         with tempfile.TemporaryDirectory() as nowhere, torch.random.fork_rng(devices=_cuda(self._model)):
@@ -147,7 +150,7 @@ class Course:
             trainer = Trainer(pupil, told, _together, [self._item(row) for row in rows], callbacks=[keeper])
             trainer.remove_callback(PrinterCallback)
             trainer.train()
-        return Taught(keeper.best, tuple(losses), keeper.epoch, keeper.late)
+        return Taught(keeper.best, tuple(losses), keeper.epoch, len(rows), keeper.late)
 
     def _border(self) -> int:
         """How many of the lower layers stay as they are and need be read only once."""
@@ -157,12 +160,14 @@ class Course:
         size = kept * config.hidden_size * self._model.dtype.itemsize
         return max(0, count - touched) if touched and size <= MOST_STATES else 0
 
-    def _read_below(self, budget: int) -> None:
+    def _read_below(self, rows: Sequence[int], watch: Callable[[float], None]) -> None:
+        """Keeps what the frozen layers give for these lessons, if they have not read them yet."""
+        rows = [row for row in rows if row not in self._states] if self._frozen else []
         model = branch(self._model)
         seen: list[torch.Tensor] = []
         stop_before(list(named_layers(model))[self._frozen][1], seen.append)
-        rows = [row for row, fits in enumerate(self.fits) if fits]
-        for batch in batches([len(self._lines[row].ids) for row in rows], budget):
+        for batch in batches([len(self._lines[row].ids) for row in rows], self._budget):
+            watch(0.0)
             its = [self._item(rows[place]) for place in batch]
             with torch.no_grad(), suppress(Stop):
                 read = _together(its)
@@ -177,13 +182,22 @@ class Course:
         item: dict[str, Any] = {"input_ids": line.ids, "reply": line.reply}
         return item | ({"states": self._states[row]} if row in self._states else {})
 
-    def _fitting(self, rows: Sequence[int], left_out: Sequence[int], took: float, seconds: float) -> int:
-        """How many epochs fit into the time, by what it took to read the left-out lessons once."""
+    def _fitting(
+        self, rows: Sequence[int], left_out: Sequence[int], took: float, seconds: float
+    ) -> tuple[Sequence[int], int]:
+        """Of which lessons how many epochs fit into the time, by what it took to read those that are left out."""
         if seconds == math.inf:
-            return self.recipe.epochs
-        sizes = [sum(len(self._lines[row].ids) for row in some) for some in (rows, left_out)]
-        each = took * (_PASSES * sizes[0] + sizes[1]) / max(1, sizes[1])
-        return min(self.recipe.epochs, int(_MARGIN * (seconds - took) / max(each, 1e-9)))
+            return rows, self.recipe.epochs
+        size, other = (sum(len(self._lines[row].ids) for row in some) for some in (rows, left_out))
+        each = took / max(1, other)  # seconds a token, all layers
+        upper = 1 - self._frozen / len(list(named_layers(self._model)))
+        first, epoch = each * (1 - upper) * size, each * upper * (_PASSES * size + other)
+        left = _MARGIN * (seconds - took)
+        epochs = int((left - first) / max(epoch, 1e-9))
+        if epochs > 0:
+            return rows, min(self.recipe.epochs, epochs)
+        share = left / (first + epoch)
+        return (rows[-int(share * len(rows)) :], 1) if share >= _LEAST_SHARE else ([], 0)
 
 
 class _Pupil(nn.Module):

@@ -23,6 +23,7 @@ from labelloop.tasks import (
     relations,
     remarks,
     summarisation,
+    trained,
     translation,
     written_entities,
     written_relations,
@@ -175,11 +176,14 @@ def _answers(plan: FieldPlan, readings: Sequence[Reading], settings: Settings, m
     if not read:
         return [nothing for _ in readings]
     engine = load(plan.engine, plan.model, plan.revision, settings)
-    if isinstance(memory, TextMemory) and writes_texts(plan):
-        craft = _WRITTEN[plan.field.kind][2]
-        found: Iterator[Answer] = iter(
-            write(craft, plan, read, engine, cast(WritingPrompt, _prompt(plan, settings)), memory)
-        )
+    learnt = memory if isinstance(memory, TextMemory) else None
+    if writes_texts(plan) and (learnt is not None or plan.adapter is not None):
+        craft, prompt = craft_of(plan, settings)
+        its = trained.writer(plan, settings)
+        if its is not None:
+            found: Iterator[Answer] = iter(its.answer(plan, read, craft, prompt, learnt))
+        else:
+            found = iter(write(craft, plan, read, engine, prompt, learnt))
     elif isinstance(memory, SpanMemory) and remembers(plan):
         found = iter(entities.answer(plan, read, engine, cast(EntityPrompt, _prompt(plan, settings)), memory))
     elif isinstance(memory, RelationMemory) and relates(plan):
@@ -205,6 +209,11 @@ def relates(plan: FieldPlan) -> bool:
 def writes_texts(plan: FieldPlan) -> bool:
     """Whether the field can have a memory of texts: a writer fills it with words of its own."""
     return plan.field.kind in _WRITTEN and plan.engine in _WRITERS
+
+
+def craft_of(plan: FieldPlan, settings: Settings) -> tuple[Craft, WritingPrompt]:
+    """What the kind of a plan that ``writes_texts`` knows, and the plan's prompt. Raises as ``answer``."""
+    return _WRITTEN[plan.field.kind][2], cast(WritingPrompt, _prompt(plan, settings))
 
 
 def entity_candidates(plan: FieldPlan, passages: Sequence[Passage], settings: Settings) -> list[entities.Candidate]:

@@ -11,8 +11,11 @@ from labelloop.words import FieldPlan
 
 if TYPE_CHECKING:
     from labelloop.tasks.trained_labels import TrainedLabels
+    from labelloop.tasks.trained_texts import TrainedTexts
 
-_ready: Recent[tuple[str, str, str], TrainedLabels] = Recent(16)
+_Key = tuple[str, str, str]
+_ready: Recent[_Key, TrainedLabels] = Recent(16)
+_writers: Recent[_Key, TrainedTexts] = Recent(16)
 
 
 def folder(settings: Settings) -> Path:
@@ -28,7 +31,7 @@ def check(place: Path) -> None:
 
 
 def ready(plan: FieldPlan, settings: Settings) -> TrainedLabels | None:
-    """What was trained for the plan; None where nothing is.
+    """What was trained for a plan that chooses labels; None where nothing is.
 
     Raises:
         ModelError: the adapter is missing or damaged, or was trained on another model.
@@ -37,5 +40,19 @@ def ready(plan: FieldPlan, settings: Settings) -> TrainedLabels | None:
         return None
     from labelloop.tasks.trained_labels import serve
 
-    key = (plan.model_dump_json(), str(folder(settings)), settings.device)
-    return _ready.get([key], lambda _: [serve(plan, folder(settings) / str(plan.adapter), settings)])[0]
+    place = folder(settings) / plan.adapter
+    return _ready.get([_key(plan, settings)], lambda _: [serve(plan, place, settings)])[0]
+
+
+def writer(plan: FieldPlan, settings: Settings) -> TrainedTexts | None:
+    """What was trained for a plan that writes; None where nothing is. Raises as ``ready``."""
+    if plan.adapter is None:
+        return None
+    from labelloop.tasks.trained_texts import serve
+
+    place = folder(settings) / plan.adapter
+    return _writers.get([_key(plan, settings)], lambda _: [serve(plan, place, settings)])[0]
+
+
+def _key(plan: FieldPlan, settings: Settings) -> _Key:
+    return plan.model_dump_json(), str(folder(settings)), settings.device

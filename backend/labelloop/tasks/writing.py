@@ -181,6 +181,15 @@ def answer(
     return [_finish(desk, plan, work, reading) for work, reading in zip(works, readings, strict=True)]
 
 
+def parts_of(desk: Desk, field: Field, reading: Reading) -> list[Job]:
+    """What is read at once of an item: its job, or one for each of its windows; [] where nothing can be written."""
+    work = _Work(job_of(field, reading))
+    _settle(desk, work)
+    if not work.reason:
+        _divide(desk, work, work.job)
+    return [] if work.reason else [job for _, job in work.parts]
+
+
 def job_of(field: Field, reading: Reading) -> Job:
     """What is to be written for the field of an item that reads so."""
     passages = tuple((passage.name, passage.text) for passage in reading.passages)

@@ -146,7 +146,11 @@ def ask(prompt: WritingPrompt, values: Values, shown: Sequence[tuple[Values, str
         turns.append(("system", system))
     for its, reply in shown:
         begun = fill(prompt.begin, its)
-        space = " " if begun and reply[0].isalnum() else ""  # but "def f(x)" goes on with ":"
-        turns += [("user", fill(prompt.user, its)), ("assistant", begun + space + reply)]
+        turns += [("user", fill(prompt.user, its)), ("assistant", begun + behind(begun, reply))]
     turns.append(("user", fill(prompt.user, values)))
     return Ask(tuple(turns), fill(prompt.begin, values))
+
+
+def behind(begun: str, reply: str) -> str:
+    """The reply as it goes on from its beginning."""
+    return " " + reply if begun and reply[0].isalnum() else reply  # but "def f(x)" goes on with ":"

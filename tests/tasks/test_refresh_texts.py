@@ -1,0 +1,138 @@
+"""Training for fields that write, with the real starter writer: few short texts, few steps."""
+
+import pytest
+
+from labelloop import tasks
+from labelloop.engines.adapters import Sizes
+from labelloop.engines.causal_training import Recipe
+from labelloop.errors import ModelError, SettingsError
+from labelloop.settings import Settings
+from labelloop.tasks import recollection, refresh_texts, trained, trained_texts
+from labelloop.tasks.refresh_texts import Refreshed, divide, teachable
+from labelloop.tasks.roll import Example
+from labelloop.words import Bundle, Field, FieldPlan, Passage, Reading
+
+RECIPE = Recipe(sizes=Sizes(layers=4, rank=8), rate=4e-3, epochs=3, batch=4)
+THINGS = ("boat", "goat", "train", "soup", "song", "snow", "lamp", "river", "chair", "bird", "wheel", "stone")
+COLOURS = ("red", "green")
+ACCEPTED = [(f"My {thing} is {colour}.", f"{thing}: {colour}") for thing in THINGS for colour in COLOURS]
+FIELD = Field(name="out", tag="TextArea", kind="summarisation", to_name="text", labels=(), sources=())
+
+
+def rendered(text: str) -> str:
+    return Reading(passages=(Passage(name="text", text=text),)).model_dump_json()
+
+
+def examples(pairs: list[tuple[str, str]]) -> list[Example]:
+    return [Example(rendered(text), texts=(reply,)) for text, reply in pairs]
+
+
+@pytest.fixture(scope="module")
+def cpu(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return Settings(data_dir=tmp_path_factory.mktemp("data"), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def its(cpu: Settings) -> FieldPlan:
+    return tasks.plan(FIELD, cpu)
+
+
+@pytest.fixture(scope="module")
+def few() -> object:
+    """Fewer examples than a real project needs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(refresh_texts, "FEWEST", 12)
+        patch.setattr(refresh_texts, "_JUDGED", (0.15, 4, 4))
+        patch.setattr(refresh_texts, "_CHECKED", (0.1, 2, 2))
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(its: FieldPlan, cpu: Settings, few: None) -> Refreshed:
+    return refresh_texts.train(its, examples(ACCEPTED), cpu, RECIPE)
+
+
+def answer(plan: FieldPlan, text: str, settings: Settings, memory: object = None) -> object:
+    memories = {} if memory is None else {"out": memory}
+    ((found,),) = tasks.answer(Bundle(plans=(plan,)), [{"out": rendered(text)}], settings, memories)
+    return found
+
+
+def kept(made: Refreshed, its: FieldPlan, settings: Settings) -> FieldPlan:
+    assert made.its is not None
+    folder = trained_texts.keep(its, made.its, made.weights, RECIPE, made.told, trained.folder(settings))
+    return its.model_copy(update={"adapter": folder.name})
+
+
+def test_it_writes_what_people_accept_and_says_by_how_much(made: Refreshed) -> None:
+    assert "why_not" not in made.told
+    assert made.told["after"] > made.told["before"]
+    assert len(made.texts) == len(made.before) == len(made.after) == 4
+    assert not set(made.texts) & set(made.learned)
+    assert len({*made.texts, *made.learned}) == len(ACCEPTED)
+
+
+def test_a_plan_with_its_adapter_is_served_by_it(made: Refreshed, its: FieldPlan, cpu: Settings) -> None:
+    new = kept(made, its, cpu)
+    text = "My house is green."
+    said, before = answer(new, text, cpu), answer(its, text, cpu)
+    assert said.texts != before.texts and "house" in said.texts[0] and len(said.texts[0]) < 20
+    assert answer(its, text, cpu) == before
+    memory = recollection.learn(new, examples([(text, "as accepted")]), 1, cpu)
+    assert answer(new, text, cpu, memory).texts == ("as accepted",)
+    assert answer(new, "My door is red.", cpu, memory).texts == answer(new, "My door is red.", cpu).texts
+
+
+def test_where_it_writes_no_better_nothing_is_kept(its: FieldPlan, cpu: Settings, few: None) -> None:
+    watched: list[float] = []
+    known = [(text, "zq xv") for text, _ in ACCEPTED[:10]] + [(text, text) for text, _ in ACCEPTED[10:]]
+    done = refresh_texts.train(its, examples(known), cpu, RECIPE.model_copy(update={"rate": 1e-9}), watched.append)
+    assert done.its is None and done.told["why_not"]
+    assert watched == sorted(watched)
+
+
+def test_few_examples_and_little_time_train_nothing(its: FieldPlan, cpu: Settings) -> None:
+    done = refresh_texts.train(its, examples(ACCEPTED), cpu, RECIPE)
+    assert "24 texts" in done.told["why_not"] and str(refresh_texts.FEWEST) in done.told["why_not"]
+
+
+def test_no_time_trains_nothing(its: FieldPlan, cpu: Settings, few: None) -> None:
+    assert "seconds" in refresh_texts.train(its, examples(ACCEPTED), cpu, RECIPE, seconds=0.1).told["why_not"]
+
+
+def test_what_is_learned_is_asked_as_serving_asks(its: FieldPlan, cpu: Settings) -> None:
+    """By the prompt, without demonstrations; blank texts and texts of nothing teach nothing."""
+    known = [*examples([("A boat.", " Boat. "), ("A goat.", "  "), ("", "Nothing.")])]
+    ((example, (lesson,)),) = teachable(its, known, cpu)
+    assert example.text == rendered("A boat.")
+    (message,) = lesson.ask.messages
+    assert message[0] == "user" and message[1].endswith("A boat.") and lesson.reply == "Boat."
+
+
+@pytest.mark.parametrize("replies, lessons", [("Das Boot.\nDie Ziege.", 2), ("Boot und Ziege.", 0)])
+def test_a_text_read_by_sentences_teaches_each_where_they_match(cpu: Settings, replies: str, lessons: int) -> None:
+    plan = tasks.plan(FIELD.model_copy(update={"kind": "translation", "options": (("to", "German"),)}), cpu)
+    found = teachable(plan, examples([("The boat.\nThe goat.", replies)]), cpu)
+    assert sum(len(each) for _, each in found) == lessons
+
+
+def test_copies_are_left_out_together() -> None:
+    copies = [str(place // 3) for place in range(300)]
+    parts = divide(copies)
+    for one in (parts.checked, parts.judged):
+        assert not {copies[place] for place in one} & {copies[place] for place in parts.learned}
+    assert sorted(parts.learned + parts.checked + parts.judged) == list(range(300))
+
+
+def test_only_what_a_causal_model_writes_is_trained(its: FieldPlan, cpu: Settings) -> None:
+    remote = its.model_copy(update={"engine": "remote"})
+    assert its.trainable and not remote.trainable
+    with pytest.raises(SettingsError, match=r"'out' cannot be trained.*remote"):
+        refresh_texts.train(remote, examples(ACCEPTED), cpu, RECIPE)
+
+
+def test_an_adapter_of_something_else_is_refused(made: Refreshed, its: FieldPlan, cpu: Settings) -> None:
+    new = kept(made, its, cpu)
+    other = new.model_copy(update={"adapter": "0" * 64})
+    with pytest.raises(ModelError, match="cannot be read"):
+        answer(other, "My door is red.", cpu)
