@@ -51,7 +51,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: MethodName = "lora"
-    sizes: Sizes = Sizes(layers=10, rank=16, alpha=32)
+    sizes: Sizes = Sizes(layers=8, rank=16, alpha=32)
     rate: float = Field(1e-3, gt=0)
     epochs: int = Field(3, ge=1)
     batch: int = Field(8, ge=1)

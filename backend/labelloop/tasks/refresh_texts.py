@@ -19,7 +19,7 @@ from labelloop.engines import Ask, Manner, Written, load
 from labelloop.errors import SettingsError
 from labelloop.settings import Settings
 from labelloop.tasks import recollection, structured, text_metrics, windows
-from labelloop.tasks.refresh_labels import SEED, Watch
+from labelloop.tasks.refresh_labels import FEWEST, SEED, Watch
 from labelloop.tasks.roll import Example, Roll
 from labelloop.tasks.trained_texts import TrainedTexts, Way, bare
 from labelloop.tasks.writing import Desk, chance, parts_of
@@ -32,11 +32,9 @@ if TYPE_CHECKING:
     from labelloop.engines.causal import Causal
     from labelloop.engines.causal_training import Lesson, Recipe, Taught
 
-FEWEST = 48
-"""Examples below which nothing is trained: what is left out of so few tells nothing."""
 MOST = 1000
 """The latest, from which it learns."""
-_JUDGED, _CHECKED = (0.15, 16, 48), (0.1, 8, 32)  # share of the examples, at least, at most
+_JUDGED, _CHECKED = (0.2, 8, 48), (0.1, 4, 32)  # share of the examples, at least, at most
 _TRAINING = 0.65  # of the time and the work; the rest is for the answers to what is left out
 _AT_ONCE = 8
 _LONG = 0.95  # of the accepted replies, which are no longer than what may be written
@@ -196,7 +194,7 @@ def divide(copies: Sequence[str], seed: int = SEED) -> Parts:
     """Which examples are learned and which are left out: drawn by the seed, those whose ``copies`` are equal together.
 
     >>> [len(one) for one in (lambda its: (its.learned, its.checked, its.judged))(divide([str(n) for n in range(100)]))]
-    [75, 10, 15]
+    [70, 10, 20]
     """
     groups: dict[str, list[int]] = {}
     for place, one in enumerate(copies):

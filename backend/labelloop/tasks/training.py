@@ -11,7 +11,7 @@ from labelloop.settings import Settings
 from labelloop.tasks import classification, refresh_labels, trained, trained_labels
 from labelloop.tasks.refresh_labels import Watch
 from labelloop.tasks.roll import Example
-from labelloop.words import Answer, FieldPlan
+from labelloop.words import WRITTEN, Answer, FieldPlan
 
 Alike = Callable[[str], str]
 """Equal for texts that are copies of each other, which are left out of a training together."""
@@ -53,7 +53,8 @@ def train(
         SettingsError: the plan is not ``trainable``.
         ModelError: the method does not fit the engine, or a model is missing.
     """
-    return labels(plan, examples, settings, watch, seconds, alike)
+    how = texts if plan.field.kind in WRITTEN else labels
+    return how(plan, examples, settings, watch, seconds, alike)
 
 
 def labels(
@@ -77,3 +78,18 @@ def labels(
     windows = [1] * len(texts)
     old, new = (tuple(classification.answers(plan.field, chances, windows)) for chances in (before, done.after))
     return Trained(place.name if place else None, texts, texts, old, new, dict(done.told))
+
+
+def texts(
+    plan: FieldPlan, examples: Sequence[Example], settings: Settings, watch: Watch, seconds: float, alike: Alike
+) -> Trained:
+    """Of a field that writes."""
+    from labelloop.engines.causal_training import Recipe
+    from labelloop.tasks import refresh_texts, trained_texts
+
+    recipe = Recipe(method=settings.peft)
+    done = refresh_texts.train(plan, examples, settings, recipe, watch, seconds, alike)
+    if done.its is None:
+        return Trained(None, done.learned, (), (), (), done.told)
+    place = trained_texts.keep(plan, done.its, done.weights, recipe, done.told, trained.folder(settings))
+    return Trained(place.name, done.learned, done.texts, done.before, done.after, done.told)
