@@ -51,7 +51,14 @@ def accepted(row: dict[str, Any]) -> tuple[str, ...]:
 
 def learn(plan: FieldPlan, known: list[Example], settings: Settings) -> dict[str, Any]:
     began, cpu = time.perf_counter(), time.process_time()
-    made = training.train(plan, known, settings)
+    seen = [0.0]
+
+    def watch(share: float) -> None:
+        if share >= seen[-1] + 0.05:
+            seen.append(share)
+            print(f"training: {share:.0%} after {time.process_time() - cpu:.0f} CPU seconds", flush=True)
+
+    made = training.train(plan, known, settings, watch)
     return {
         "adapter": made.adapter,
         "seconds": round(time.perf_counter() - began, 1),
@@ -95,8 +102,8 @@ def write(whole: dict[str, Any]) -> None:
     lines = ["# Training the writer on accepted summaries", "", f"`{setting['command']}`", ""]
     lines += [f"{setting['date']}, {setting['machine']}, {setting['versions']}, {setting['model']}.", ""]
     lines += [
-        f"DialogSum, {setting['accepted']} accepted summaries (train rows), {len(scores['trained'])} test rows; ROUGE-L of",
-        "the nearest reference. Gain: trained less the other, with the 95 % interval of a paired bootstrap over rows.",
+        f"DialogSum, {setting['accepted']} accepted summaries (train rows), {len(scores['trained'])} test rows; ROUGE-L",
+        "of the nearest reference. Gain: trained less the other, with the 95 % interval of a paired bootstrap over rows.",
         "Written: the share of answers that the model wrote; the others are extracts. CPU seconds of all threads.",
         "",
         "| system | ROUGE-L | gain of training | 95 % interval | written | CPU seconds a row |",
