@@ -102,8 +102,8 @@ def write(whole: dict[str, Any]) -> None:
     lines = ["# Training the writer on accepted summaries", "", f"`{setting['command']}`", ""]
     lines += [f"{setting['date']}, {setting['machine']}, {setting['versions']}, {setting['model']}.", ""]
     lines += [
-        f"DialogSum, {setting['accepted']} accepted summaries (train rows), {len(scores['trained'])} test rows; ROUGE-L",
-        "of the nearest reference. Gain: trained less the other, with the 95 % interval of a paired bootstrap over rows.",
+        f"DialogSum, {setting['accepted']} accepted summaries (train rows), {len(scores['trained'])} test rows;",
+        "ROUGE-L of the nearest reference. Gain: trained less the other, with the 95 % interval of a paired bootstrap.",
         "Written: the share of answers that the model wrote; the others are extracts. CPU seconds of all threads.",
         "",
         "| system | ROUGE-L | gain of training | 95 % interval | written | CPU seconds a row |",

@@ -198,9 +198,7 @@ class Settings(BaseSettings):
     )
     refresh: bool = Field(True, description="train by itself when there are half as many labels again as the last time")
     refresh_budget: float = Field(10.0, gt=0, description="longest training of one field, minutes")
-    peft: Peft = Field(
-        "lora", description="what is trained on an encoder: lora, dora, ia3, bottleneck, bitfit, full, ..."
-    )
+    peft: Peft = Field("lora", description="what is trained on a model: lora, dora, ia3, bottleneck, bitfit, full, ...")
     several: Several = Field(
         "majority", description='whose answer counts where several people label a task: "majority" or "latest"'
     )

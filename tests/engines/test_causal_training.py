@@ -1,6 +1,10 @@
 """Training the real starter writer on a few short replies: what it learns, what it is stopped by, what stays."""
 
 import itertools
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +122,29 @@ def test_other_methods_train_or_say_why_not(writer: Causal, method: str) -> None
 def test_what_is_too_long_is_told(writer: Causal) -> None:
     long = LESSONS[0]._replace(ask=Ask((("user", "A long story. " * 50),)))
     assert Course(writer, [long, LESSONS[1]], RECIPE.model_copy(update={"longest": 64})).fits == [False, True]
+
+
+def test_it_trains_from_a_file_under_accelerate(tmp_path: Path) -> None:
+    """Two processes share the steps, and write one adapter."""
+    lessons = tmp_path / "lessons.jsonl"
+    rows = [
+        {"messages": one.ask.messages, "reply": one.reply, "left_out": place in LEFT_OUT}
+        for place, one in enumerate(LESSONS)
+    ]
+    lessons.write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes=2", "--num_machines=1"]
+    launch += ["--mixed_precision=no", "--dynamo_backend=no", "-m", "labelloop.engines.train_causal", str(lessons)]
+    recipe = RECIPE.model_copy(update={"epochs": 1}).model_dump_json()
+    done = subprocess.run(
+        [*launch, "--out", str(tmp_path / "out"), "--recipe", recipe],
+        env={**os.environ, "LABELLOOP_DEVICE": "cpu", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    (folder,) = (tmp_path / "out").iterdir()
+    assert done.stdout.split()[-1] == str(folder)
+    about, weights = adapter_files.read(folder)
+    assert about.trained["lessons"] == len(LEARNED) and weights

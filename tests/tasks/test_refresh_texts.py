@@ -1,17 +1,20 @@
 """Training for fields that write, with the real starter writer: few short texts, few steps."""
 
+from pathlib import Path
+
 import pytest
 
 from labelloop import tasks
 from labelloop.engines.adapters import Sizes
 from labelloop.engines.causal_training import Recipe
 from labelloop.errors import ModelError, SettingsError
-from labelloop.settings import Settings
+from labelloop.settings import FieldSetting, Settings
 from labelloop.tasks import recollection, refresh_texts, trained, trained_texts
 from labelloop.tasks.refresh_texts import Refreshed, divide, teachable
 from labelloop.tasks.roll import Example
 from labelloop.words import Bundle, Field, FieldPlan, Passage, Reading
 
+PROMPTS = Path(__file__).parents[2] / "prompts"
 RECIPE = Recipe(sizes=Sizes(layers=4, rank=8), rate=4e-3, epochs=3, batch=4)
 THINGS = ("boat", "goat", "train", "soup", "song", "snow", "lamp", "river", "chair", "bird", "wheel", "stone")
 COLOURS = ("red", "green")
@@ -29,7 +32,13 @@ def examples(pairs: list[tuple[str, str]]) -> list[Example]:
 
 @pytest.fixture(scope="module")
 def cpu(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return Settings(data_dir=tmp_path_factory.mktemp("data"), device="cpu")
+    """With a prompt that shows no demonstrations: from eight of them, so easy a thing is learned without training."""
+    prompts = tmp_path_factory.mktemp("prompts")
+    (prompts / "summarisation").mkdir()
+    text = (PROMPTS / "summarisation" / "v1.yaml").read_text(encoding="utf-8")
+    (prompts / "summarisation" / "v9.yaml").write_text(f"shown: 0\n{text}", encoding="utf-8")
+    serving = {"out": FieldSetting(prompt="summarisation/v9")}
+    return Settings(data_dir=tmp_path_factory.mktemp("data"), device="cpu", prompts_dir=str(prompts), fields=serving)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +50,7 @@ def its(cpu: Settings) -> FieldPlan:
 def few() -> object:
     """Fewer examples than a real project needs."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(refresh_texts, "FEWEST", 12)
+        patch.setattr(refresh_texts, "FEWEST", 8)
         patch.setattr(refresh_texts, "_JUDGED", (0.15, 4, 4))
         patch.setattr(refresh_texts, "_CHECKED", (0.1, 2, 2))
         yield
@@ -85,8 +94,8 @@ def test_a_plan_with_its_adapter_is_served_by_it(made: Refreshed, its: FieldPlan
 
 def test_where_it_writes_no_better_nothing_is_kept(its: FieldPlan, cpu: Settings, few: None) -> None:
     watched: list[float] = []
-    known = [(text, "zq xv") for text, _ in ACCEPTED[:10]] + [(text, text) for text, _ in ACCEPTED[10:]]
-    done = refresh_texts.train(its, examples(known), cpu, RECIPE.model_copy(update={"rate": 1e-9}), watched.append)
+    recipe = RECIPE.model_copy(update={"rate": 1e-9, "epochs": 1})
+    done = refresh_texts.train(its, examples(ACCEPTED[:8]), cpu, recipe, watched.append)
     assert done.its is None and done.told["why_not"]
     assert watched == sorted(watched)
 

@@ -2,7 +2,7 @@
 
 The loss is that of the reply's words alone; the ask is read, not learned. Frozen lower layers read each text once, and
 what they gave is kept (``halves``); the steps are those of transformers' ``Trainer``, so under ``accelerate launch``
-they are shared by several GPUs or machines: ``python -m labelloop.engines.causal_training --help``.
+they are shared by several GPUs or machines (``train_causal``).
 """
 
 from __future__ import annotations

@@ -16,12 +16,14 @@ from typing import Any
 
 from scipy.special import betainc, betaln
 
+from labelloop import tallies
 from labelloop.learning import refreshes, versions
+from labelloop.learning.judging import right_of
 from labelloop.learning.reading import take_in
 from labelloop.learning.refreshes import Refresh
 from labelloop.learning.store import Store, Version
 from labelloop.settings import Settings
-from labelloop.words import Bundle, Example, FieldPlan
+from labelloop.words import WRITTEN, Answer, Bundle, Example, Field, FieldPlan
 
 ALPHA = 0.05
 _MOST = 700.0  # the greatest number's logarithm
@@ -133,10 +135,17 @@ def _compare(
     memory = recollection.learn(plan.suggesting_all, roll, 1, settings)
     memories: dict[str, Any] = {} if memory is None else {plan.field.name: memory}
     rendered = [{plan.field.name: one.text} for one in its]
-    hits = []
+    worths = []
     for version in (plan, former):
         bundle = Bundle(plans=(version.suggesting_all,))
         answers = [said for (said,) in tasks.answer(bundle, rendered, settings, memories)]
-        hits.append([set(said.labels) == set(right.labels) for said, right in zip(answers, its, strict=True)])
-    pairs = list(zip(*hits, strict=True))
-    return sum(ours and not theirs for ours, theirs in pairs), sum(theirs and not ours for ours, theirs in pairs)
+        worths.append(_worths(plan.field, [right_of(plan.field, one) for one in its], answers))
+    pairs = list(zip(*worths, strict=True))
+    return sum(ours > theirs for ours, theirs in pairs), sum(theirs > ours for ours, theirs in pairs)
+
+
+def _worths(field: Field, right: Sequence[Sequence[Any]], answers: Sequence[Answer]) -> list[float]:
+    """Per item, whether its answer is right, 1 or 0; of texts, how near it is to what was accepted."""
+    if field.kind in WRITTEN:
+        return [float(one) for one in tallies.tally(field, right, answers).gained]
+    return [float(hit) for hit in tallies.hits(field, right, answers)]

@@ -27,8 +27,6 @@ from labelloop.tasks.writing_prompt import Job, behind
 from labelloop.words import Answer, Bundle, FieldPlan, Reading
 
 if TYPE_CHECKING:
-    import torch
-
     from labelloop.engines.causal import Causal
     from labelloop.engines.causal_training import Lesson, Recipe, Taught
 
@@ -56,7 +54,7 @@ class Refreshed:
     them by the plan as it is and by it with the adapter. ``told``: figures; "why_not" where nothing is kept."""
 
     its: TrainedTexts | None
-    weights: dict[str, torch.Tensor]
+    weights: dict[str, Any]
     learned: tuple[str, ...]
     told: dict[str, Any]
     texts: tuple[str, ...] = ()
@@ -98,7 +96,8 @@ def train(
     if len(known) < FEWEST:
         why = f"{len(known)} texts that fit into the model are too few to train on; {FEWEST} are needed"
         return Refreshed(None, {}, (), told | {"why_not": why})
-    parts = divide([alike(one.text) for one in known], seed)
+    young = len(known) * 2 // 3 if plan.adapter else 0  # what serves has learned from the older ones
+    parts = divide([alike(one.text) for one in known], seed, young)
     told |= {"learned": len(parts.learned), "checked": len(parts.checked), "judged": len(parts.judged)}
 
     def rows(places: Sequence[int]) -> list[int]:
@@ -190,8 +189,9 @@ def _from_beginning(desk: Desk, ask: Ask, reply: str) -> str:
     return reply[len(ask.begun) :] if reply.startswith(ask.begun) else ""
 
 
-def divide(copies: Sequence[str], seed: int = SEED) -> Parts:
-    """Which examples are learned and which are left out: drawn by the seed, those whose ``copies`` are equal together.
+def divide(copies: Sequence[str], seed: int = SEED, young: int = 0) -> Parts:
+    """Which examples are learned and which are left out: drawn by the seed, those whose ``copies`` are equal together;
+    to judge only such as came at ``young`` or later.
 
     >>> [len(one) for one in (lambda its: (its.learned, its.checked, its.judged))(divide([str(n) for n in range(100)]))]
     [70, 10, 20]
@@ -202,10 +202,12 @@ def divide(copies: Sequence[str], seed: int = SEED) -> Parts:
     each = list(groups.values())
     order = [each[one] for one in np.random.default_rng(seed).permutation(len(each))]
     taken: list[list[int]] = []
-    for share, least, most in (_JUDGED, _CHECKED):
-        wanted, some = min(most, max(least, int(share * len(copies)))), []
-        while order and len(some) < wanted:
-            some += order.pop()
+    for since, (share, least, most) in ((young, _JUDGED), (0, _CHECKED)):
+        wanted, some = min(most, max(least, int(share * len(copies)))), list[int]()
+        for its in [its for its in order if its[0] >= since]:
+            if len(some) < wanted:
+                some += its
+                order.remove(its)
         taken.append(sorted(some))
     return Parts(sorted(place for its in order for place in its), taken[1], taken[0])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,10 +17,6 @@ from labelloop.tasks.writing_prompt import WritingPrompt
 from labelloop.words import Answer, FieldPlan, Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import torch
-
     from labelloop.engines.causal_training import Recipe
 
 Way = Literal["alone", "chosen"]
@@ -72,7 +68,7 @@ def bare(prompt: WritingPrompt, longest: int = 1) -> WritingPrompt:
 
 
 def keep(
-    plan: FieldPlan, its: TrainedTexts, weights: Mapping[str, torch.Tensor], recipe: Recipe, told: Any, parent: Path
+    plan: FieldPlan, its: TrainedTexts, weights: Mapping[str, Any], recipe: Recipe, told: Any, parent: Path
 ) -> Path:
     """Writes an adapter to a folder of ``parent`` that its sha256 names, with how it serves."""
     from labelloop.engines import adapter_files
