@@ -2,8 +2,8 @@
 
     accelerate launch -m labelloop.engines.train_causal lessons.jsonl --model Qwen/Qwen3-0.6B --out adapters
 
-Each line: {"messages": [["user", "..."]], "begun": "", "reply": "..."}; "left_out": true for those by which the epoch is
-chosen. Prints the folder of the adapter, which ``engines.adapted`` reads.
+Each line: {"messages": [["user", "..."]], "begun": "", "reply": "..."}; "left_out": true for those by which the epoch
+is chosen. Prints the folder of the adapter, which ``engines.adapted`` reads.
 """
 
 from __future__ import annotations
