@@ -48,7 +48,8 @@ class ConnectionRow(Base):
     """One Label Studio project on one server. ``project_id`` is null until a key is used for the first time.
 
     ``directions``: what its owner says single fields are for, by field name (``settings.Direction``).
-    ``memory_epoch``: rises with each change of the labels. ``sync_state``: how far ``learning.sync`` is."""
+    ``memory_epoch``: rises with each change of the labels. ``sync_state``: how far ``learning.sync`` is.
+    ``blind_since``: when its blind slice began (``learning.blind``)."""
 
     __tablename__ = "connections"
 
@@ -65,6 +66,7 @@ class ConnectionRow(Base):
     champion_id: Mapped[int | None]
     memory_epoch: Mapped[int] = mapped_column(BigInteger, default=0)
     sync_state: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    blind_since: Mapped[datetime | None]
     bound_at: Mapped[datetime | None]
     added_at: Mapped[datetime] = mapped_column(default=now)
 
