@@ -96,7 +96,8 @@ def examples(
     needed = _needed(wanted, fields)
     found, gone = [], []
     for item in _items(session, connection_id, after_epoch):
-        counts = counting(_opinions(item, needed)[wanted.name], several)
+        opinions = _opinions(item, needed)[wanted.name]
+        counts = counting(opinions, several)
         if counts is None:
             gone.append(item.id)
             continue
@@ -109,6 +110,7 @@ def examples(
                 answer=answer,
                 how=how,
                 share=share,
+                people=len(opinions),
                 ground_truth=truth,
                 epoch=item.epoch,
                 given=told.given,

@@ -49,6 +49,11 @@ def folds(texts: Sequence[str], salt: str) -> NDArray[np.intp]:
     return np.array([int(FOLDS * _hash(normalised(text), salt, "fold")) for text in texts], np.intp)
 
 
+def mark(text: str) -> str:
+    """Twelve characters that copies have in common, and others do not."""
+    return hashlib.sha256(normalised(text).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
 def shown_blind(text: str, salt: str, share: float) -> bool:
     """Whether an item with this text is among the ``share`` that people label without seeing a suggestion; where it
     grows, those that were stay. ``salt`` as of ``held_out``, by which it neither is nor is not held out."""
