@@ -13,8 +13,10 @@ from typer.testing import CliRunner, Result
 from labelloop.cli import app
 from labelloop.errors import LabelLoopError, RequestError
 from labelloop.importing import Imported, import_file
+from labelloop.learning import blind
 from labelloop.learning.intake import receive
 from labelloop.learning.store import Connection, Store
+from labelloop.learning.tables import now
 from labelloop.learning.versions import version_for
 from labelloop.settings import Settings, get_settings
 from labelloop.studio.schema import read_config
@@ -210,7 +212,14 @@ def test_the_commands_import_and_show_what_people_said(terminal: Path, monkeypat
     assert "nothing new" in run(*command, "--connection", str(made.id)).stdout
     shown = run("status").stdout  # Redis is not running: what is known without it is shown all the same
     assert "labels: 0 accepted unchanged, 0 edited, 0 rejected, 2 by hand, 0 skipped; 0 ground truth" in shown
-    assert "examples of topic: 2" in shown
+    assert "examples of topic: 2" in shown and "blind slice" not in shown
+    monkeypatch.setenv("LABELLOOP_BLIND_SHARE", "0.5")
+    get_settings.cache_clear()
+    blind.begin(store, made, blind.FEWEST + 1, get_settings())
+    its, fields = blind.slice_of(store.connection(made.id), get_settings()), list(FIELDS.values())
+    given = sum(its.hides(fields, {"text": row["text"]}) for row in rows[:2])
+    told = f"blind slice: 50% of the tasks are shown without a suggestion since {now():%Y-%m-%d}; {given} labels"
+    assert told in " ".join(run("status").stdout.split())
     assert isinstance(run(*command).exception, RequestError)
     assert isinstance(run("import", "rows.jsonl", "--project", "Letters", "--field", "topic").exception, RequestError)
     assert isinstance(run("sync").exception, RequestError)

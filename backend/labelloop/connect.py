@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from labelloop.errors import ConfigError, SettingsError, StudioError, UnavailableError
+from labelloop.learning import blind
 from labelloop.learning.store import Connection, Store, Version
 from labelloop.learning.versions import as_stored, keep_calibrations, settings_for
 from labelloop.scoring.queues import Scoring
@@ -91,6 +92,7 @@ def connect(
         address = _address(studio, store, found, base, token, report)
         try:
             store.update_connection(address.connection.id, directions=directions)
+            blind.begin(store, address.connection, found.task_count, settings)
             version, calibrated = _version(settings, store, studio, address.connection, found, schema, report)
             row = _backend(studio, found, address, version, directions)
             _webhook(studio, found, address)

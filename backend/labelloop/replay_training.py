@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from labelloop.learning.judging import Labelled, Past, Watch, judge
 from labelloop.learning.refreshes import FEWEST, GROWTH
@@ -43,6 +44,7 @@ class Training:
             tuple(item for item, _ in its),
             tuple(one for _, one in its),
             tuple(False for _ in its),
+            tuple(False for _ in its),
         )
         done = judge(self._replay.plan, known, self._past, self._settings, self._watch)
         log.info("%d labels: %s", len(its), done.words)
@@ -50,7 +52,7 @@ class Training:
         held_out = self._past.held_out or done.held_out
         if done.state == "promoted" and done.plan is not None:
             self._replay.plan = done.plan
-            self._past = Past(self._past.salt, held_out, frozenset(done.items))
+            self._past = Past(self._past.salt, held_out, done.learned, done.judged)
         else:
             judged = self._past.attempts + ("gate" in done.stored)
-            self._past = Past(self._past.salt, held_out, self._past.seen, judged)
+            self._past = replace(self._past, held_out=held_out, attempts=judged)

@@ -19,7 +19,8 @@ from labelloop.errors import (
     StoreDownError,
     TooLargeError,
 )
-from labelloop.learning import intake
+from labelloop.learning import blind, intake
+from labelloop.learning.blind import Blind
 from labelloop.learning.events import identify, reduce_event, same_project
 from labelloop.learning.refreshes import Trigger
 from labelloop.learning.spool import Spool
@@ -121,7 +122,8 @@ class Backend:
         One task waits at most ``interactive_wait_s``, several at most ``batch_wait_s``; what is late is answered from
         the cache the next time. The version is that of the last /setup unless the config has changed since.
         ``context``: of an interactive call on one task; the passage selected in it is read in place of the whole, and
-        its regions are those that are related and described.
+        its regions are those that are related and described. A task of the blind slice gets a prediction that says
+        nothing, however it is asked for: whoever has seen a suggestion cannot label without it any more.
 
         Raises:
             RequestError: there is no label config yet.
@@ -139,9 +141,9 @@ class Backend:
             if not config:
                 raise RequestError("This connection has no label config yet.", "Call /setup, or send 'label_config'.")
             version = self.setup(connection, config)
-        return version, self._predict(tasks, version, context)
+        return version, self._predict(tasks, version, context, blind.slice_of(connection, self.settings))
 
-    def _predict(self, tasks: Sequence[Any], version: Version, context: Any) -> list[Json]:
+    def _predict(self, tasks: Sequence[Any], version: Version, context: Any, unseen: Blind) -> list[Json]:
         results: list[Json] = [{} for _ in tasks]
         rendered: dict[int, dict[str, str]] = {}
         documents: dict[int, Documents] = {}
@@ -173,7 +175,8 @@ class Backend:
             if may_wait:
                 self.waiting.release()
         for index, found in zip(rendered, answers, strict=True):
-            results[index] = _result(version, found, rendered[index], documents[index])
+            hides = unseen.hides(version.bundle.fields, tasks[index]["data"])
+            results[index] = _result(version, found, rendered[index], documents[index], hides)
         return results
 
     def _render(self, data: Json, bundle: Bundle, documents: Documents, context: Any) -> tuple[dict[str, str], str]:
@@ -298,7 +301,10 @@ class Backend:
             log.warning("connection %d: no push was started: %s", connection.id, error)
 
 
-def _result(version: Version, found: list[Answer] | None, rendered: Mapping[str, str], documents: Documents) -> Json:
+def _result(
+    version: Version, found: list[Answer] | None, rendered: Mapping[str, str], documents: Documents, hides: bool
+) -> Json:
+    """``hides``: the item is shown without a suggestion, and with the score that it would have had."""
     if found is None:
         ANSWERS.labels("late").inc()
         return {"error": "The answer is not ready yet; ask again in a moment."}
@@ -311,4 +317,4 @@ def _result(version: Version, found: list[Answer] | None, rendered: Mapping[str,
     DROPPED.inc(len(dropped))
     for reason in dropped:
         log.warning("a region was dropped: %s", reason)
-    return clean
+    return blind.hidden(clean) if hides else clean

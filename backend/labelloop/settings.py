@@ -202,6 +202,9 @@ class Settings(BaseSettings):
     several: Several = Field(
         "majority", description='whose answer counts where several people label a task: "majority" or "latest"'
     )
+    blind_share: float = Field(
+        0.05, ge=0, le=0.5, description="share of tasks, in projects of more than 200, that get no suggestion; 0: none"
+    )
     sync_s: int = Field(
         300, ge=0, description="how often Label Studio is asked for labels that no webhook brought, seconds; 0: never"
     )

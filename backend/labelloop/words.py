@@ -254,9 +254,9 @@ class Example(Word):
 
     ``item``: the task's id in Label Studio, negative where it came from a file. ``data``: the item's. ``answer``: the
     one that counts, where several people answered. ``how``: how it came to be. ``share``: of the people who answered,
-    how many gave this answer, in (0, 1]. ``ground_truth``: whether it is marked as such. ``epoch``: the memory epoch
-    in which the item's labels changed last. ``given``: the regions that the field relates, all of which were there
-    when it was answered.
+    how many gave this answer, in (0, 1]; ``people``: how many answered. ``ground_truth``: whether it is marked as such.
+    ``epoch``: the memory epoch in which the item's labels changed last. ``given``: the regions that the field relates,
+    all of which were there when it was answered.
     """
 
     item: int
@@ -264,9 +264,16 @@ class Example(Word):
     answer: Answer
     how: How
     share: float = 1.0
+    people: int = 1
     ground_truth: bool = False
     epoch: int = 0
     given: tuple[Span, ...] = ()
+
+    @property
+    def agreed(self) -> bool:
+        """Whether more than one person vouches for it: it is ground truth, or what several of those who answered said,
+        and most of them."""
+        return self.ground_truth or (round(self.share * self.people) > 1 and self.share > 0.5)
 
 
 class Second(Word):

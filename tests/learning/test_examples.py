@@ -47,6 +47,7 @@ def test_an_example_holds_all_that_a_learner_needs(store: Store, connection: int
     (one,) = found.found
     assert (one.item, one.data, one.answer.labels, one.how) == (task, {"text": "a match"}, (("Sport",),), "by_hand")
     assert (one.share, one.ground_truth, one.epoch, found.epoch) == (1.0, False, 1, 2)
+    assert one.people == 1 and not one.agreed
     assert found.gone == ()
     assert Example.model_validate_json(one.model_dump_json()) == one
     (none,) = store.examples(connection, WHO, FIELDS).found
@@ -99,7 +100,8 @@ def test_whose_answer_counts(
     send(store, connection, studio)
     found = store.examples(connection, TOPIC, FIELDS)
     assert labels(found) == {task: majority}
-    assert found.found[0].share == pytest.approx(share)
+    assert found.found[0].share == pytest.approx(share) and found.found[0].people == len(said)
+    assert found.found[0].agreed == (truth is not None or (share > 0.5 and len(said) > 1))
     assert found.found[0].ground_truth == (truth is not None)
     assert labels(store.examples(connection, TOPIC, FIELDS, several="latest")) == {task: latest}
 

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 
-from labelloop.learning.held_out import FEWEST, FOLDS, folds, held_out, normalised
+from labelloop.learning.held_out import FEWEST, FOLDS, folds, held_out, mark, normalised
 
 TEXTS = [f"{word} {other} has {thing}" for word in "abcdefghij" for other in "klmnopqrst" for thing in "uvwxyz"]
 
@@ -43,6 +43,7 @@ def test_copies_never_cross() -> None:
         assert folds(made, "one").tolist() == folds(TEXTS, "one").tolist()
     assert normalised("Order 1234 is late") == normalised("order #7 is late.")
     assert normalised("not good") != normalised("good")
+    assert mark("Order 1234 is late") == mark("order #7 is late.") and len({*map(mark, TEXTS)}) == len(TEXTS)
 
 
 def test_texts_without_words_are_not_all_copies_of_each_other() -> None:

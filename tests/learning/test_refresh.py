@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,17 @@ from labelloop import tasks
 from labelloop.engines import adapted
 from labelloop.engines.training import Recipe
 from labelloop.errors import ModelError, RequestError
-from labelloop.learning import adapters, gate, intake, refresh, refreshes
+from labelloop.learning import adapters, blind, gate, intake, refresh, refreshes
 from labelloop.learning.gate import Evidence, Verdict
-from labelloop.learning.judging import Stopped
+from labelloop.learning.held_out import mark
+from labelloop.learning.judging import Judged, Labelled, Past, Stopped
 from labelloop.learning.store import Connection, Store
 from labelloop.learning.tables import AdapterRow
 from labelloop.learning.versions import version_for
 from labelloop.settings import Settings
 from labelloop.tasks import recollection, trained, training
 from labelloop.tasks.roll import Example
-from support.labelling import Labelling
+from support.labelling import Labelling, choice
 
 CONFIG = (
     '<View><Text name="text" value="$text"/><Choices name="topic" toName="text"><Choice value="team A"/>'
@@ -100,6 +102,7 @@ def test_what_the_gate_promotes_serves_and_is_fetched_where_it_is_needed(
     (record,) = refreshes.listed(store, labelled.id)
     assert (record.state, record.adapter, record.version_id) == ("promoted", topic.adapter, version.id)
     assert sorted(record.items) == list(range(1, len(TEXTS) + 1)) and record.verdict["words"] == done.words
+    assert record.learned == record.judged == frozenset(mark(text) for text, _ in TEXTS)
     assert version_for(store, labelled, CONFIG, settings).name == version.name, "it goes on serving"
 
     rendered = [{"topic": "Where is the postman?"}]
@@ -118,6 +121,80 @@ def test_what_the_gate_promotes_serves_and_is_fetched_where_it_is_needed(
     adapters.fetch(store, version.bundle, trained.folder(elsewhere), trained.check)
     there = tasks.answer(version.bundle, rendered, elsewhere)[0][0]
     assert there.score == pytest.approx(here.score, abs=1e-6) and there.labels == here.labels
+
+
+def test_what_came_before_is_told_by_texts_and_the_best_there_was_while_its_adapter_lies_in_the_store(
+    store: Store, labelled: Connection, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loud(monkeypatch)
+    decided(monkeypatch, "promoted")
+    first = store.champion(labelled.id)
+    refresh.attempt(store, labelled.id, "topic", "command", settings)
+    best, (record,) = store.champion(labelled.id), refreshes.listed(store, labelled.id)
+    assert first is not None and best is not None
+    heard: list[tuple[Labelled, Past]] = []
+
+    def judge(_plan: object, known: Labelled, past: Past, *_: object) -> Judged:
+        heard.append((known, past))
+        raise Stopped
+
+    monkeypatch.setattr(refresh, "judge", judge)
+
+    def past() -> Past:
+        with pytest.raises(Stopped):
+            refresh.attempt(store, labelled.id, "topic", "command", settings)
+        return heard[-1][1]
+
+    its = past()
+    assert (its.seen, its.older, its.best) == (record.learned, record.judged, None), "the best one serves"
+    assert not any(heard[-1][0].blind) and not any(heard[-1][0].agreed)
+    store.serve_again(first.id)
+    shutil.rmtree(trained.folder(settings))  # the trainer runs on another machine
+    its = past()
+    assert (its.seen, its.older) == (frozenset(), frozenset()) and its.best is not None
+    assert (its.best.name, its.best.plan, its.best.learned) == (best.name, best.bundle.plans[0], record.learned)
+    assert (trained.folder(settings) / str(record.adapter)).is_dir()
+    refreshes.note(store, record.id, {**record.verdict, "withdrawn": "of new labels it answered more wrong"})
+    assert past().best is None
+    refreshes.note(store, record.id, record.verdict)
+    shutil.rmtree(trained.folder(settings))
+    with store.session() as session:
+        session.query(AdapterRow).delete()
+    assert past().best is None
+
+
+def test_who_answered_alike_and_who_saw_nothing_is_told_to_the_gate(
+    store: Store, labelled: Connection, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blind.begin(store, labelled, blind.FEWEST + 1, settings)
+    settings = settings.model_copy(update={"blind_share": 0.3})
+    its, version = blind.slice_of(store.connection(labelled.id), settings), store.champion(labelled.id)
+    assert version is not None
+    hidden = [text for text, _ in TEXTS if its.hides(version.bundle.fields, {"text": text})]
+    labelling = Labelling()
+    for text, _ in TEXTS:
+        labelling.add_task(text)
+    labelling.numbers = 100
+    labelling.annotate(1, "team A", who=2)
+    labelling.annotate(2, "team B", who=2)
+    labelling.annotate(3, "team A", who=2, ground_truth=True)
+    labelling.annotate(4, "team A", who=1, parent_prediction=7, result=[choice("team A", origin="prediction")])
+    for action, body in labelling.events:
+        intake.receive(store, labelled.id, action, body)
+    heard: list[Labelled] = []
+
+    def judge(_plan: object, known: Labelled, *_: object) -> Judged:
+        heard.append(known)
+        raise Stopped
+
+    monkeypatch.setattr(refresh, "judge", judge)
+    with pytest.raises(Stopped):
+        refresh.attempt(store, labelled.id, "topic", "command", settings)
+    (known,) = heard
+    agreed = {text for text, one in zip(known.texts, known.agreed, strict=True) if one}
+    assert agreed == {TEXTS[0][0], TEXTS[2][0]}
+    given = {text for text, one in zip(known.texts, known.blind, strict=True) if one}
+    assert given == set(hidden) - {TEXTS[3][0]} != set()
 
 
 def test_what_the_gate_refuses_does_not_serve_and_the_next_attempt_counts_it(

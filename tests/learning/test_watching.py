@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from labelloop.learning import intake, refreshes, watching
+from labelloop.learning.held_out import mark
 from labelloop.learning.store import Connection, Store
 from labelloop.learning.versions import version_for
 from labelloop.learning.watching import ALPHA, AT_LEAST, bet
@@ -57,12 +58,14 @@ def test_new_labels_decide_whether_what_was_promoted_goes_on(
     (plan,) = first.bundle.plans
     new = store.serve(connection.id, Bundle(plans=(plan.model_copy(update={"adapter": "a" * 64}),)), {})
     since = watching.Since(store.memory_epoch(connection.id)).stored
-    refreshes.end(store, number, "promoted", adapter="a" * 64, version_id=new.id, verdict={"since": since})
+    refreshes.end(
+        store, number, "promoted", adapter="a" * 64, version_id=new.id, verdict={"since": since}, learned=["known"]
+    )
 
     def compare(
-        ours: FieldPlan, former: FieldPlan, old: list[object], its: list[object], _: Settings
+        ours: FieldPlan, former: FieldPlan, old: list[object], its: list[object], _: Settings, learned: frozenset[str]
     ) -> tuple[int, int]:
-        assert ours.adapter and former.adapter is None and not old and len(its) == AT_LEAST
+        assert ours.adapter and former.adapter is None and not old and len(its) == AT_LEAST and learned == {"known"}
         return (0, AT_LEAST) if harms else (2, 1)
 
     monkeypatch.setattr(watching, "_compare", compare)
@@ -108,3 +111,6 @@ def test_both_versions_answer_the_new_labels(store: Store, connection: Connectio
     its = store.examples(connection.id, plan.field, [plan.field]).found
     assert watching._compare(plan, former, [], its, settings) == (2, 0)
     assert watching._compare(former, plan, [], its, settings) == (0, 2)
+    learned = frozenset({mark("THE SOUP and the bread were delicious")})
+    assert watching._compare(plan, former, [], its, settings, learned) == (1, 0), "a copy of it says nothing"
+    assert watching._compare(plan, former, [], its[1:], settings, learned) == (0, 0)

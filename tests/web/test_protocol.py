@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from labelloop.learning import blind
+from labelloop.learning.tables import now
 from labelloop.processes import spawn
 from labelloop.settings import Settings
 from support.labelling import Labelling, state
@@ -112,6 +114,22 @@ def test_controls_that_are_left_to_people_are_named_with_the_reason(web: Web) ->
     assert status["left_to_people"]["remarks"]
     assert len(status["queues"]["workers"]) == 1
     assert web.predict(PARCEL, config=config).json["results"][0]["result"]
+
+
+def test_a_task_of_the_blind_slice_is_answered_empty_and_status_tells_of_the_slice(web: Web) -> None:
+    web.setup()
+    known = web.store.connection_of_key(web.key)
+    assert known is not None and web.client.get(f"/k/{web.key}/status").json["blind"] is None
+    blind.begin(web.store, known, blind.FEWEST + 1, web.settings)
+    told = web.client.get(f"/k/{web.key}/status").json["blind"]
+    assert told["share"] == 0.05 and told["since"].startswith(f"{now():%Y-}")
+    version, its = web.store.champion(known.id), blind.slice_of(web.store.connection(known.id), web.settings)
+    assert version is not None
+    parcels = [{"text": f"{PARCEL['text']} {name}"} for name in "abcdefghijklmnopqrstuvwxyzäöüßåøæçéèêëíìîïñóòôúùû"]
+    unseen = [one for one in parcels if its.hides(version.bundle.fields, one)]
+    results = web.predict(*unseen, PARCEL).json["results"]
+    assert unseen and [bool(one["result"]) for one in results] == [False] * len(unseen) + [True]
+    assert {one["model_version"] for one in results} == {version.name}
 
 
 def test_webhooks_are_stored_before_the_answer_and_without_secrets(web: Web) -> None:

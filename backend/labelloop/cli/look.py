@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -137,6 +138,7 @@ def _labels(counts: Counts) -> list[str]:
 @app.command(rich_help_panel="Look")
 def status() -> None:
     """Show the connected projects, what is filled, what people have said so far, and how the queues stand."""
+    from labelloop.learning import blind
     from labelloop.scoring import refresh
     from labelloop.scoring.queues import Scoring
 
@@ -157,8 +159,17 @@ def status() -> None:
             out.print(f"    {escape(plan.field.name)}: {kind}{labels} labels, {escape(engine)}", highlight=False)
         for name, reason in version.skipped.items() if version else ():
             out.print(f"    [yellow]{escape(name)}[/] is left to people: {escape(reason)}", highlight=False)
-        for line in _labels(store.count_labels(connection.id, version.bundle.fields if version else ())):
+        fields, its = version.bundle.fields if version else (), blind.slice_of(connection, settings)
+        counts = store.count_labels(connection.id, fields, partial(its.labelled, fields))
+        for line in _labels(counts):
             out.print(f"    {escape(line)}", highlight=False)
+        if its.share and connection.blind_since:
+            told = f"{its.share:.1%}".replace(".0", "")
+            out.print(
+                f"    blind slice: {told} of the tasks are shown without a suggestion since "
+                f"{connection.blind_since:%Y-%m-%d}; {counts.blind} labels were given so",
+                highlight=False,
+            )
     scoring = Scoring(settings.find_redis_url(), settings)
     state = scoring.status()
     out.print(f"Waiting items: {state['waiting']}, jobs: {state['jobs']}", highlight=False)

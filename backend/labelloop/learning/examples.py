@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import combinations
@@ -35,14 +35,19 @@ class Examples:
 @dataclass
 class Counts:
     """How many labels there are: annotations by how they came to be (``ground_truth`` counts some of them a second
-    time), by field name the items with an answer (one from a file not beside a task that says the same), and the share
-    of equal answers among all pairs of people who answered the same item; no entry where no two did."""
+    time), how many of them were given in the blind slice, without a suggestion, by field name the items with an answer
+    (one from a file not beside a task that says the same), and the share of equal answers among all pairs of people who
+    answered the same item; no entry where no two did."""
 
     how: dict[How, int] = field(default_factory=dict)
     ground_truth: int = 0
+    blind: int = 0
     examples: dict[str, int] = field(default_factory=dict)
     agreement: dict[str, float] = field(default_factory=dict)
 
+
+Blindly = Callable[[Mapping[str, Any], How], bool]
+"""Whether a label was given blind, by its item's data and how it came to be (``learning.blind``)."""
 
 _READ = (
     AnnotationRow.annotation_id,
@@ -91,7 +96,8 @@ def examples(
     needed = _needed(wanted, fields)
     found, gone = [], []
     for item in _items(session, connection_id, after_epoch):
-        counts = counting(_opinions(item, needed)[wanted.name], several)
+        opinions = _opinions(item, needed)[wanted.name]
+        counts = counting(opinions, several)
         if counts is None:
             gone.append(item.id)
             continue
@@ -104,6 +110,7 @@ def examples(
                 answer=answer,
                 how=how,
                 share=share,
+                people=len(opinions),
                 ground_truth=truth,
                 epoch=item.epoch,
                 given=told.given,
@@ -135,13 +142,14 @@ def agreeing(opinions: Sequence[_Opinion]) -> tuple[int, int]:
     return sum(pairs), len(pairs)
 
 
-def count(session: Session, connection_id: int, fields: Sequence[Field]) -> Counts:
+def count(session: Session, connection_id: int, fields: Sequence[Field], blind: Blindly) -> Counts:
     """The labels of a connection in figures. Reads all of them."""
     counts = count_annotations(session, connection_id)
     alike: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     counts.examples = {field.name: 0 for field in fields}
     from_files: dict[str, set[str]] = {field.name: set() for field in fields}
     for item in _items(session, connection_id, 0):  # those from files first
+        counts.blind += sum(blind(item.data, row.how) for row in item.rows)
         for name, opinions in _opinions(item, fields).items():
             if opinions and item.data_hash in from_files[name]:
                 from_files[name].remove(item.data_hash)  # the task counts in its place

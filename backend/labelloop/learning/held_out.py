@@ -1,5 +1,5 @@
-"""Which items are held out from learning, and the folds of cross-validation: by a hash of the text, so copies stay
-together."""
+"""Which items are held out from learning, the folds of cross-validation, and which items are labelled blind: by a hash
+of the text, so copies stay together."""
 
 from __future__ import annotations
 
@@ -47,6 +47,17 @@ def folds(texts: Sequence[str], salt: str) -> NDArray[np.intp]:
     Few texts may leave a fold empty. Arguments as ``held_out``.
     """
     return np.array([int(FOLDS * _hash(normalised(text), salt, "fold")) for text in texts], np.intp)
+
+
+def mark(text: str) -> str:
+    """Twelve characters that copies have in common, and others do not."""
+    return hashlib.sha256(normalised(text).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def shown_blind(text: str, salt: str, share: float) -> bool:
+    """Whether an item with this text is among the ``share`` that people label without seeing a suggestion; where it
+    grows, those that were stay. ``salt`` as of ``held_out``, by which it neither is nor is not held out."""
+    return _hash(normalised(text), salt, "blind") < share
 
 
 def normalised(text: str) -> str:

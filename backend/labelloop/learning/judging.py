@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from labelloop import tallies
 from labelloop.learning import gate, gate_report, held_out
@@ -22,7 +24,6 @@ from labelloop.words import WRITTEN, Answer, Bundle, Field, FieldPlan
 
 if TYPE_CHECKING:
     from labelloop.tasks.roll import Example
-    from labelloop.tasks.training import Trained
 
 Watch = Callable[[float], None]
 _TRAINING = 0.95  # of the work
@@ -32,18 +33,24 @@ _ALL_SEEN = "Undecided: the version that serves has learned from every label the
 @dataclass(frozen=True)
 class Labelled:
     """The examples of a field, one a text, in the order in which they were accepted. ``agreed``: whether the answer is
-    surer than one person's."""
+    surer than one person's. ``blind``: whether it was given without a suggestion, by ``learning.blind``."""
 
     items: tuple[int, ...]
     examples: tuple[Example, ...]
     agreed: tuple[bool, ...]
+    blind: tuple[bool, ...]
 
     @property
     def texts(self) -> tuple[str, ...]:
         return tuple(one.text for one in self.examples)
 
+    @cached_property
+    def marks(self) -> tuple[str, ...]:
+        """``held_out.mark`` of each text."""
+        return tuple(map(held_out.mark, self.texts))
+
     def part(self, rows: Sequence[int]) -> Labelled:
-        each = (tuple(one[row] for row in rows) for one in (self.items, self.examples, self.agreed))
+        each = (tuple(one[row] for row in rows) for one in (self.items, self.examples, self.agreed, self.blind))
         return Labelled(*each)  # type: ignore[arg-type]
 
 
@@ -52,25 +59,42 @@ class Stopped(Exception):
 
 
 @dataclass(frozen=True)
+class Best:
+    """The best version of a field there ever was. ``name``: of the version. ``plan``: its own; the adapter lies on this
+    machine. ``learned``: as ``Judged.learned``, of its adapter."""
+
+    name: str
+    plan: FieldPlan
+    learned: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Past:
     """What came before. ``salt``: of the connection. ``held_out``: whether labels were kept for the gate before.
-    ``seen``: items that the adapter which serves was trained on. ``attempts``: challengers of this champion so far."""
+    ``seen``: marks of texts that the adapter which serves was trained on; ``older``: of those that it was judged by
+    when it was promoted. ``best``: where it is not the one that serves. ``attempts``: challengers of this champion so
+    far."""
 
     salt: str
     held_out: bool = False
-    seen: frozenset[int] = frozenset()
+    seen: frozenset[str] = frozenset()
+    older: frozenset[str] = frozenset()
+    best: Best | None = None
     attempts: int = 0
 
 
 @dataclass(frozen=True)
 class Judged:
-    """``plan``: with the new adapter; None where none was made. ``items``: that were trained on. ``held_out``: whether
-    others were kept for the gate. ``stored``: the verdict and figures, as JSON."""
+    """``plan``: with the new adapter; None where none was made. ``items``: that were trained on. ``learned``: marks of
+    their texts; ``judged``: of those that the gate judged by. ``held_out``: whether labels were kept for it.
+    ``stored``: the verdict and figures, as JSON."""
 
     state: Decision
     words: str
     plan: FieldPlan | None
     items: tuple[int, ...]
+    learned: frozenset[str]
+    judged: frozenset[str]
     held_out: bool
     stored: dict[str, Any]
 
@@ -95,37 +119,39 @@ def judge(
     done = training.train(
         plan, kept.examples, settings, lambda share: watch(_TRAINING * share), seconds, held_out.normalised
     )
-    item = dict(zip(kept.texts, kept.items, strict=True))
-    items = tuple(item[text] for text in done.learned)
+    place = {text: row for row, text in enumerate(known.texts)}
+    learned = known.part([place[text] for text in done.learned])
+    rows = np.flatnonzero(held).tolist() if held.any() else [place[text] for text in done.texts]
+    unseen = [at for at, row in enumerate(rows) if known.marks[row] not in past.seen]
+    its = known.part([rows[at] for at in unseen])
 
     def judged(state: Decision, words: str, new: FieldPlan | None, **more: Any) -> Judged:
         watch(1.0)
-        return Judged(state, words, new, items, bool(held.any()), {"words": words, "told": done.told, **more})
+        marks = frozenset(learned.marks), frozenset(its.marks if "gate" in more else ())
+        stored = {"words": words, "told": done.told, **more}
+        return Judged(state, words, new, learned.items, *marks, bool(held.any()), stored)
 
     if done.adapter is None:
         why = done.told.get("why_not", "it does not help")
         return judged("undecided", f"Undecided: nothing is trained: {why}. Zero-shot and memory go on.", None)
     new = plan.model_copy(update={"adapter": done.adapter})
-    if held.any():
-        rows = [row for row in np.flatnonzero(held).tolist() if known.items[row] not in past.seen]
-        evidence = _held_out(plan, new, known.part(rows), kept.examples, past.attempts + 1, settings)
-    else:
-        evidence = _out_of_fold(plan, done, known, past.seen, past.attempts + 1)
-    if evidence is None:
+    if not its.items:
         return judged("undecided", _ALL_SEEN, new)
-    verdict = gate.decide(evidence)
+    if held.any():
+        found = _held_out(plan, new, its, kept.examples, past, settings)
+    else:
+        before, after = ([answers[at] for at in unseen] for answers in (done.before, done.after))
+        found = evidence(plan.field, its, before, after, "out-of-fold", past)
+    verdict = gate.decide(found)
     return judged(verdict.decision, gate_report.words(verdict), new, gate=verdict.model_dump(mode="json"))
 
 
 def _held_out(
-    plan: FieldPlan, new: FieldPlan, held: Labelled, examples: Sequence[Example], attempts: int, settings: Settings
-) -> Evidence | None:
-    """Both versions on the held-out items, with memories that have not seen them."""
+    plan: FieldPlan, new: FieldPlan, held: Labelled, examples: Sequence[Example], past: Past, settings: Settings
+) -> Evidence:
+    """The versions on the held-out items, with memories that have not seen them."""
     from labelloop import tasks
     from labelloop.tasks import recollection
-
-    if not held.texts:
-        return None
 
     def answers(one: FieldPlan) -> list[Answer]:
         memory = recollection.learn(one, examples, 1, settings)
@@ -133,21 +159,10 @@ def _held_out(
         rendered = [{one.field.name: text} for text in held.texts]
         return [its for (its,) in tasks.answer(Bundle(plans=(one.suggesting_all,)), rendered, settings, memories)]
 
-    return evidence(plan.field, held, answers(plan), answers(new), "held-out", attempts)
-
-
-def _out_of_fold(
-    plan: FieldPlan, done: Trained, known: Labelled, seen: frozenset[int], attempts: int
-) -> Evidence | None:
-    """Both recipes on the examples, each by models that have not seen it. An adapter that serves already has seen those
-    that it was trained on, so it is judged on the others."""
-    place = {text: row for row, text in enumerate(known.texts)}
-    its = known.part([place[text] for text in done.texts])
-    rows = [row for row, item in enumerate(its.items) if item not in seen]
-    if not rows:
-        return None
-    before, after = ([answers[row] for row in rows] for answers in (done.before, done.after))
-    return evidence(plan.field, its.part(rows), before, after, "out-of-fold", attempts)
+    best = past.best
+    third = best is not None and best.plan.adapter != new.adapter and best.learned.isdisjoint(held.marks)
+    known = answers(best.plan) if best is not None and third else None
+    return evidence(plan.field, held, answers(plan), answers(new), "held-out", past, known)
 
 
 def evidence(
@@ -156,17 +171,27 @@ def evidence(
     before: Sequence[Answer],
     after: Sequence[Answer],
     evaluated: Evaluated,
-    attempt: int = 1,
+    past: Past,
+    best: Sequence[Answer] | None = None,
 ) -> Evidence:
-    """What the gate reads, of the champion's and the challenger's answers to the same items."""
+    """What the gate reads, of the champion's and the challenger's answers to the same items, none of which the champion
+    learned from: an adapter that serves already has seen those that it was trained on, and their copies. ``best``: of
+    ``past.best``."""
     right = [right_of(field, one) for one in its.examples]
 
     def outcome(name: str, answers: Sequence[Answer]) -> Outcome:
         tally, hits = tallies.tally(field, right, answers), tallies.hits(field, right, answers)
         return Outcome(name, tally, [one.score for one in answers], hits, tallies.names(field, right, answers))
 
-    old, new = outcome("champion", before), outcome("challenger", after)
-    return Evidence(old, new, tallies.gold(field, right), evaluated, _slices(its), attempt=attempt)
+    return Evidence(
+        outcome("champion", before),
+        outcome("challenger", after),
+        tallies.gold(field, right),
+        evaluated,
+        _slices(its, past.older),
+        outcome(past.best.name, best) if best is not None and past.best is not None else None,
+        past.attempts + 1,
+    )
 
 
 def right_of(field: Field, one: Example) -> Sequence[Any]:
@@ -176,5 +201,6 @@ def right_of(field: Field, one: Example) -> Sequence[Any]:
     return {"entities": one.spans, "relations": one.links}.get(field.kind, one.labels)
 
 
-def _slices(its: Labelled) -> dict[str, Any]:
-    return {"agreed": np.array(its.agreed, np.bool_)} if any(its.agreed) else {}
+def _slices(its: Labelled, older: frozenset[str]) -> dict[str, NDArray[np.bool_]]:
+    masks = {"older": [mark in older for mark in its.marks], "agreed": its.agreed, "blind": its.blind}
+    return {name: np.array(mask, np.bool_) for name, mask in masks.items() if any(mask)}

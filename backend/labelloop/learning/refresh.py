@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from labelloop.errors import LabelLoopError, RequestError
-from labelloop.learning import adapters, refreshes, watching
-from labelloop.learning.judging import Labelled, Past, Stopped, Watch, judge
+from labelloop.errors import LabelLoopError, ModelError, RequestError
+from labelloop.learning import adapters, blind, refreshes, watching
+from labelloop.learning.judging import Best, Labelled, Past, Stopped, Watch, judge
 from labelloop.learning.reading import take_in
-from labelloop.learning.refreshes import State, Trigger
+from labelloop.learning.refreshes import Refresh, State, Trigger
 from labelloop.learning.store import Store, Version
 from labelloop.learning.versions import serve_plan, settings_for
 from labelloop.settings import Settings
@@ -100,7 +100,9 @@ def _attempt(
     past = Past(
         salt=str(version.connection_id),
         held_out=any(one.held_out for one in former),
-        seen=_trained_on(former, plan.adapter),
+        seen=_trained_on(former, plan.adapter, known),
+        older=frozenset(mark for one in former if _promoted(one, plan.adapter) for mark in one.judged),
+        best=_best(store, version.connection_id, plan, former, settings),
         attempts=sum(one.parent in same and "gate" in one.verdict for one in former),
     )
     since = watching.Since(store.memory_epoch(version.connection_id))
@@ -117,6 +119,8 @@ def _attempt(
         number,
         state,
         items=judged.items,
+        learned=judged.learned,
+        judged=judged.judged,
         held_out=judged.held_out,
         adapter=judged.plan.adapter if judged.plan else None,
         version_id=made.id if made else None,
@@ -131,12 +135,49 @@ def _labelled(store: Store, connection_id: int, plan: FieldPlan, bundle: Bundle,
     found = store.examples(connection_id, plan.field, bundle.fields, several=settings.several).found
     its = take_in(Roll(plan.field), plan, found, settings).items()
     by_item = {one.item: one for one in found}
+    unseen = blind.slice_of(store.connection(connection_id), settings)
     return Labelled(
         tuple(item for item, _ in its),
         tuple(one for _, one in its),
-        tuple(by_item[item].ground_truth for item, _ in its),
+        tuple(by_item[item].agreed for item, _ in its),
+        tuple(unseen.example(bundle.fields, by_item[item]) for item, _ in its),
     )
 
 
-def _trained_on(former: Sequence[refreshes.Refresh], adapter: str | None) -> frozenset[int]:
-    return frozenset(item for one in former if adapter and one.adapter == adapter for item in one.items)
+def _trained_on(former: Sequence[Refresh], adapter: str | None, known: Labelled) -> frozenset[str]:
+    """Marks of the texts that an adapter learned from, and of what its items say now."""
+    its = [one for one in former if adapter and one.adapter == adapter]
+    items = {item for one in its for item in one.items}
+    now = {mark for item, mark in zip(known.items, known.marks, strict=True) if item in items}
+    return frozenset(now.union(*(one.learned for one in its)))
+
+
+def _promoted(one: Refresh, adapter: str | None) -> bool:
+    return one.state == "promoted" and one.adapter is not None and one.adapter == adapter
+
+
+def _best(
+    store: Store, connection_id: int, plan: FieldPlan, former: Sequence[Refresh], settings: Settings
+) -> Best | None:
+    """Of the versions that the gate promoted for this very field, and that were not withdrawn since, the one with the
+    greatest metric in its verdict; None where it is the one that serves. One whose adapter is lost is passed over."""
+    from labelloop.tasks import trained
+
+    its_versions = {one.id: one for one in store.versions(connection_id)}
+    found = []
+    for one in former:
+        version = its_versions.get(one.version_id or 0)
+        plans = version.bundle.plans if version is not None and one.state == "promoted" else ()
+        its = next((known for known in plans if known.adapter == one.adapter and known.field == plan.field), None)
+        if version is not None and its is not None and "gate" in one.verdict and "withdrawn" not in one.verdict:
+            found.append((float(one.verdict["gate"]["challenger"]), one.id, Best(version.name, its, one.learned)))
+    for _, _, best in sorted(found, key=lambda one: one[:2], reverse=True):
+        if best.plan.adapter == plan.adapter:
+            return None
+        try:
+            adapters.fetch(store, Bundle(plans=(best.plan,)), trained.folder(settings), trained.check)
+        except ModelError:
+            continue
+        if best.learned:  # else it is not known what it learned from
+            return best
+    return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -43,6 +43,8 @@ class Refresh:
     error: str
     begun_at: datetime
     ended_at: datetime | None
+    learned: frozenset[str] = frozenset()
+    judged: frozenset[str] = frozenset()
 
 
 def begin(store: Store, connection_id: int, field: str, trigger: Trigger, labels: int, parent: str) -> int:
@@ -66,6 +68,8 @@ def end(
     state: State,
     *,
     items: Sequence[int] = (),
+    learned: Iterable[str] = (),
+    judged: Iterable[str] = (),
     held_out: bool = False,
     adapter: str | None = None,
     version_id: int | None = None,
@@ -78,6 +82,7 @@ def end(
         if row is None:
             raise RequestError(f"There is no refresh {number}.")
         row.state, row.ended_at, row.items, row.adapter = state, now(), list(items), adapter
+        row.learned, row.judged = sorted(set(learned)), sorted(set(judged))
         row.version_id, row.verdict, row.error, row.held_out = version_id, dict(verdict or {}), error, held_out
 
 
@@ -143,4 +148,6 @@ def _refresh(row: RefreshRow) -> Refresh:
         row.error,
         row.begun_at,
         row.ended_at,
+        frozenset(row.learned),
+        frozenset(row.judged),
     )

@@ -25,13 +25,14 @@ from labelloop.settings import Several
 from labelloop.words import Bundle, Field
 
 if TYPE_CHECKING:
-    from labelloop.learning.examples import Counts, Examples
+    from labelloop.learning.examples import Blindly, Counts, Examples
 
 
 @dataclass(frozen=True)
 class Connection:
     """One Label Studio project on one server. ``created_at`` is the project's, in Unix seconds. ``directions``: what
-    its owner says single fields are for, by field name, as ``settings.Direction`` writes it."""
+    its owner says single fields are for, by field name, as ``settings.Direction`` writes it. ``blind_since``: when its
+    blind slice began; None where it has none."""
 
     id: int
     server_url: str
@@ -42,6 +43,7 @@ class Connection:
     backend_id: int | None
     label_config: str
     directions: dict[str, Any] = default(default_factory=dict)
+    blind_since: datetime | None = None
 
     def __repr__(self) -> str:  # a token must not reach a log by way of a traceback
         return f"Connection(id={self.id}, server_url={self.server_url!r}, project_id={self.project_id})"
@@ -79,6 +81,7 @@ def _connection(row: ConnectionRow) -> Connection:
         row.backend_id,
         row.label_config,
         dict(row.directions),
+        row.blind_since,
     )
 
 
@@ -378,8 +381,14 @@ class Store:
         with self.session() as session:
             return examples(session, connection_id, field, fields, after_epoch, several)
 
-    def count_labels(self, connection_id: int, fields: Sequence[Field] | None = None) -> Counts:
-        """The labels in figures; by field, too, where ``fields`` are given: that reads all of them."""
+    def count_labels(
+        self,
+        connection_id: int,
+        fields: Sequence[Field] | None = None,
+        blind: Blindly = lambda data, how: False,
+    ) -> Counts:
+        """The labels in figures; by field and those that were given ``blind``, too, where ``fields`` are given: that
+        reads all of them."""
         from labelloop.learning import intake
         from labelloop.learning.examples import count, count_annotations
 
@@ -387,7 +396,7 @@ class Store:
         with self.session() as session:
             if fields is None:
                 return count_annotations(session, connection_id)
-            return count(session, connection_id, fields)
+            return count(session, connection_id, fields, blind)
 
     # Webhooks
 

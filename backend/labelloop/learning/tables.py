@@ -48,7 +48,8 @@ class ConnectionRow(Base):
     """One Label Studio project on one server. ``project_id`` is null until a key is used for the first time.
 
     ``directions``: what its owner says single fields are for, by field name (``settings.Direction``).
-    ``memory_epoch``: rises with each change of the labels. ``sync_state``: how far ``learning.sync`` is."""
+    ``memory_epoch``: rises with each change of the labels. ``sync_state``: how far ``learning.sync`` is.
+    ``blind_since``: when its blind slice began (``learning.blind``)."""
 
     __tablename__ = "connections"
 
@@ -65,6 +66,7 @@ class ConnectionRow(Base):
     champion_id: Mapped[int | None]
     memory_epoch: Mapped[int] = mapped_column(BigInteger, default=0)
     sync_state: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    blind_since: Mapped[datetime | None]
     bound_at: Mapped[datetime | None]
     added_at: Mapped[datetime] = mapped_column(default=now)
 
@@ -180,7 +182,8 @@ class RefreshRow(Base):
     """One attempt to train something better for a field.
 
     ``trigger``: what asked for it. ``state``: "running", "promoted", "refused", "undecided", "failed" or "stopped".
-    ``labels``: how many examples there were; ``items``: the ids of those that were trained on.
+    ``labels``: how many examples there were; ``items``: the ids of those that were trained on. ``learned``,
+    ``judged``: of the texts that were trained on, and of those that the gate judged by, ``held_out.mark``.
     ``held_out``: whether others were kept for the gate. ``parent``: digest of
     the bundle that served. ``adapter``: sha of what was trained. ``version_id``: of the version that serves it.
     ``verdict``: of the gate, as JSON. ``error``: why it failed, or "".
@@ -195,6 +198,8 @@ class RefreshRow(Base):
     state: Mapped[str] = mapped_column(String(20), default="running")
     labels: Mapped[int] = mapped_column(Integer)
     items: Mapped[list[Any]] = mapped_column(default=list)
+    learned: Mapped[list[Any]] = mapped_column(default=list)
+    judged: Mapped[list[Any]] = mapped_column(default=list)
     held_out: Mapped[bool] = mapped_column(Boolean, default=False)
     parent: Mapped[str] = mapped_column(String(64))
     adapter: Mapped[str | None] = mapped_column(String(64))

@@ -18,6 +18,7 @@ from scipy.special import betainc, betaln
 
 from labelloop import tallies
 from labelloop.learning import refreshes, versions
+from labelloop.learning.held_out import mark
 from labelloop.learning.judging import right_of
 from labelloop.learning.reading import take_in
 from labelloop.learning.refreshes import Refresh
@@ -99,7 +100,7 @@ def _look(store: Store, version: Version, plan: FieldPlan, settings: Settings) -
     if len(new) < AT_LEAST:
         return None
     old = [one for one in read().found if one.epoch <= since.epoch]
-    better, worse = _compare(plan, former, old, new, settings)
+    better, worse = _compare(plan, former, old, new, settings, made.learned)
     since = Since(later.epoch, since.better + better, since.worse + worse)
     refreshes.note(store, made.id, {**made.verdict, "since": since.stored})
     if since.evidence < 1 / ALPHA:
@@ -123,15 +124,23 @@ def _former(store: Store, version: Version, made: Refresh, field: str) -> FieldP
 
 
 def _compare(
-    plan: FieldPlan, former: FieldPlan, old: Sequence[Example], new: Sequence[Example], settings: Settings
+    plan: FieldPlan,
+    former: FieldPlan,
+    old: Sequence[Example],
+    new: Sequence[Example],
+    settings: Settings,
+    learned: frozenset[str] = frozenset(),
 ) -> tuple[int, int]:
-    """(labels that only the plan answers right, labels that only the former one does)."""
+    """(labels that only the plan answers right, labels that only the former one does). ``learned``: marks of texts that
+    the plan was trained on, whose copies say nothing."""
     from labelloop import tasks
     from labelloop.tasks import recollection
     from labelloop.tasks.roll import Roll
 
     roll, wanted = (take_in(Roll(plan.field), plan, some, settings) for some in (old, new))
-    its = [one for _, one in wanted.items()]
+    its = [one for _, one in wanted.items() if mark(one.text) not in learned]
+    if not its:
+        return 0, 0
     memory = recollection.learn(plan.suggesting_all, roll, 1, settings)
     memories: dict[str, Any] = {} if memory is None else {plan.field.name: memory}
     rendered = [{plan.field.name: one.text} for one in its]

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from labelloop.errors import LabelLoopError
+from labelloop.learning import blind
 from labelloop.learning.store import Connection, Version
 from labelloop.scoring import known, wire
 from labelloop.scoring.push import token_of
@@ -113,7 +114,8 @@ def _stale(
 ) -> list[tuple[int, Json]]:
     """(prediction id, what it must say now): first of those that say something else, the surest first; then of those
     that are no longer as sure, in the order of the tasks. One that says nothing any more stays, unless what
-    it would say is not sure enough for a wished precision. What fields ``as_held`` say stays as it is."""
+    it would say is not sure enough for a wished precision, or its task is shown without a suggestion. What fields
+    ``as_held`` say stays as it is."""
     bundle, limit = version.bundle, place.settings.max_text_chars
     asked = [field for field in bundle.fields if field.name not in as_held]
     documents = {task["id"]: Documents(bundle.fields, task["data"]) for task in tasks}
@@ -121,6 +123,7 @@ def _stale(
         task["id"]: render_all(asked, task["data"], limit=limit, documents=documents[task["id"]])[0] for task in tasks
     }
     answers = known.answers(place, bundle, epoch, {task: its for task, its in texts.items() if its}, "predict") or {}
+    slice_of = blind.slice_of(place.store.connection(version.connection_id), place.settings)
     others: list[tuple[int, Json]] = []
     scores: list[tuple[int, Json]] = []
     for task in tasks:
@@ -131,10 +134,15 @@ def _stale(
             continue
         fields = fields_of(bundle.fields, texts[number])
         made, _ = validate(prediction(fields, its, version.name, documents[number]), fields, documents[number])
-        if not made["result"] and not withheld(its):
+        unseen = slice_of.hides(bundle.fields, task["data"])
+        if unseen and as_held and not held[-1].get("result"):
+            continue  # its score is of all fields, and so not to be had from a part of them
+        if not made["result"] and not (unseen or withheld(its)):
             continue
         kept = [one for one in held[-1].get("result") or () if one.get("from_name") in as_held]
-        if kept:
+        if unseen:
+            made = blind.hidden(made)
+        elif kept:
             made["result"] = made["result"] + kept
             made["score"] = min([made["score"], *(float(one.get("score") or 0) for one in kept)])
         replacement = (held[-1]["id"], {"task": number, **made})

@@ -10,6 +10,7 @@ from typing import Any
 
 from redis.client import Pipeline
 
+from labelloop.learning import blind
 from labelloop.scoring import known, wire
 from labelloop.scoring.push_job import PushJob
 from labelloop.scoring.wire import Epoch
@@ -25,11 +26,12 @@ log = logging.getLogger(__name__)
 class _Chunk:
     """What became of a chunk's tasks: those to import, how many are there already, and why others have none.
 
-    ``documents``: of each task that is scored.
+    ``documents``: of each task that is scored. ``blind``: tasks that are shown without a suggestion.
     """
 
     predictions: list[dict[str, Any]] = field(default_factory=list)
     documents: dict[int, Documents] = field(default_factory=dict)
+    blind: set[int] = field(default_factory=set)
     there: int = 0
     gone: int = 0
     dropped: int = 0
@@ -78,6 +80,7 @@ def _lacking(job: PushJob, ids: Sequence[int], chunk: _Chunk) -> dict[int, dict[
     tasks = job.ask(lambda: job.studio.tasks_by_ids(job.project, ids))
     chunk.gone = len(ids) - len(tasks)
     rendered: dict[int, dict[str, str]] = {}
+    its = blind.slice_of(job.connection, job.place.settings)
     for task in tasks:
         if any(one.get("model_version") == job.version.name for one in task.get("predictions") or ()):
             chunk.there += 1
@@ -85,6 +88,8 @@ def _lacking(job: PushJob, ids: Sequence[int], chunk: _Chunk) -> dict[int, dict[
         texts, problem, documents = _rendered(job, task.get("data"))
         if texts and documents is not None:
             rendered[task["id"]], chunk.documents[task["id"]] = texts, documents
+            if its.hides(job.version.bundle.fields, task["data"]):
+                chunk.blind.add(task["id"])
         else:
             chunk.failed[task["id"]] = problem
     return rendered
@@ -126,4 +131,5 @@ def _predict(
         if made["result"] and not clean["result"]:
             chunk.failed[task] = "; ".join(reports)
         else:
-            chunk.predictions.append({"task": task, **clean})
+            shown = blind.hidden(clean) if task in chunk.blind else clean
+            chunk.predictions.append({"task": task, **shown})

@@ -10,6 +10,7 @@ from functools import partial
 from redis.client import Pipeline
 
 from labelloop.errors import LabelLoopError, StudioError, UnavailableError
+from labelloop.learning import blind
 from labelloop.scoring import push, wire
 from labelloop.scoring.push import Progress, token_of
 from labelloop.scoring.push_chunk import score_chunk
@@ -87,6 +88,7 @@ def _plan(job: PushJob) -> None:
             f"Project {job.project} of {job.connection.server_url} is another one than was connected.",
             "Run `labelloop connect` for it.",
         )
+    blind.begin(job.place.store, job.connection, project.task_count, job.place.settings)
     redis = job.place.redis
     redis.hset(job.key, mapping={"again": 0})  # whoever announces tasks from now on is heard once more
     failed_before = {int(task) for task in redis.hkeys(wire.PUSH_FAILED.format(connection=job.id))}

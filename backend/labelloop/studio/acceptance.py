@@ -43,6 +43,8 @@ def _kept(region: Mapping[str, Any], origins: Sequence[Any]) -> bool:
 
 
 def _compared(regions: Sequence[Mapping[str, Any]], shown: Sequence[Mapping[str, Any]]) -> How:
+    if not shown:  # an editor with nothing in it shows no suggestion
+        return "by_hand"
     left = list(regions)
     kept = 0
     for one in shown:
@@ -52,8 +54,6 @@ def _compared(regions: Sequence[Mapping[str, Any]], shown: Sequence[Mapping[str,
             left.pop(found)
     if kept == len(shown) and not left:
         return "accepted"
-    if not shown:
-        return "by_hand"
     ids = {one["id"] for one in shown if isinstance(one.get("id"), str)}
     changed = any(region.get("origin") == _CHANGED or region.get("id") in ids for region in left)
     return "edited" if kept or changed else "rejected"

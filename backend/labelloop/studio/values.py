@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from labelloop.errors import ItemError
@@ -21,10 +22,7 @@ def read_value(source: Source, data: Mapping[str, Any], fetch: Fetch | None) -> 
         ItemError: a key is missing or null, or an address cannot be read; names the key.
     """
     try:
-        if is_template(source.key):
-            value: Any = VARIABLE.sub(lambda found: plain(lookup(data, found.group()[1:])), source.key)
-        else:
-            value = lookup(data, source.key)
+        value = _value(source, data)
     except MissingKey as missing:
         if missing.null:
             raise ItemError(
@@ -37,6 +35,23 @@ def read_value(source: Source, data: Mapping[str, Any], fetch: Fetch | None) -> 
             f"It has: {present}.",
         ) from None
     return _behind(source, value, fetch) if source.value_type == "url" else value
+
+
+def text_of(sources: Iterable[Source], data: Mapping[str, Any]) -> str:
+    """What an item holds for these objects in one string, the same in whatever order they come; of a text behind an
+    address that address, of what is missing nothing."""
+    found: dict[str, str] = {}
+    for source in sources:
+        with suppress(MissingKey):
+            found[source.key] = plain(_value(source, data))
+    return "\n".join(found[key] for key in sorted(found))
+
+
+def _value(source: Source, data: Mapping[str, Any]) -> Any:
+    """Raises MissingKey."""
+    if is_template(source.key):
+        return VARIABLE.sub(lambda found: plain(lookup(data, found.group()[1:])), source.key)
+    return lookup(data, source.key)
 
 
 def _behind(source: Source, address: Any, fetch: Fetch | None) -> str:

@@ -9,17 +9,20 @@ from flask import Blueprint, Response, jsonify
 
 from labelloop import __version__
 from labelloop.errors import UnavailableError
+from labelloop.learning import blind
 from labelloop.learning.store import Connection, Store
 from labelloop.scoring import refresh
+from labelloop.settings import Settings
 from labelloop.web.protocol import backend
 
 blueprint = Blueprint("status", __name__)
 
 
-def describe(store: Store, one: Connection) -> dict[str, Any]:
-    """One connection, as /status and `labelloop status` show it."""
+def describe(store: Store, one: Connection, settings: Settings) -> dict[str, Any]:
+    """One connection. "blind": the share of its tasks that are shown without a suggestion, and since when; or null."""
     version = store.champion(one.id)
     labels = store.count_labels(one.id)
+    share = blind.slice_of(one, settings).share
     return {
         "connection": one.id,
         "project": one.project_id,
@@ -34,6 +37,7 @@ def describe(store: Store, one: Connection) -> dict[str, Any]:
             for plan in (version.bundle.plans if version else ())
         ],
         "left_to_people": version.skipped if version else {},
+        "blind": {"share": share, "since": one.blind_since.isoformat()} if share and one.blind_since else None,
         "labels": {**labels.how, "ground_truth": labels.ground_truth},
     }  # fmt: skip
 
@@ -42,7 +46,9 @@ def describe(store: Store, one: Connection) -> dict[str, Any]:
 def connection_status(key: str) -> Response:
     """The connection of this key."""
     one = backend().connection(key)
-    return jsonify({**describe(backend().store, one), "training": _training(one), "queues": _queues()})
+    return jsonify(
+        {**describe(backend().store, one, backend().settings), "training": _training(one), "queues": _queues()}
+    )
 
 
 @blueprint.post("/k/<key>/refresh")
@@ -55,7 +61,9 @@ def start_refresh(key: str) -> tuple[Response, int]:
 def status() -> Response:
     """The processes and queues; connections only where calls without a key are let in."""
     here = backend()
-    known = [describe(here.store, one) for one in here.store.connections()] if not here.settings.require_key else None
+    known = None
+    if not here.settings.require_key:
+        known = [describe(here.store, one, here.settings) for one in here.store.connections()]
     answer: dict[str, Any] = {"version": __version__, "queues": _queues()}
     if known is not None:
         answer["connections"] = known
