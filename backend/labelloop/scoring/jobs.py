@@ -262,9 +262,9 @@ def push_step(connection_id: int) -> None:
 
 def refresh(connection_id: int, field: str, trigger: Trigger) -> None:
     """Trains a field of a connection."""
-    from labelloop.scoring.refresh_job import serve  # it needs this module
+    from labelloop.scoring.refresh_job import asked  # it needs this module
 
-    serve(here(), connection_id, field, trigger)
+    asked(here(), connection_id, field, trigger)
 
 
 def refresh_due(connection_id: int) -> None:

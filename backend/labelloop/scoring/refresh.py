@@ -6,6 +6,7 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from typing import Any
+from uuid import uuid4
 
 from labelloop.learning.refreshes import Trigger
 from labelloop.scoring import wire
@@ -51,6 +52,9 @@ def lease(connection_id: int, field: str) -> str:
 def ask(redis: RedisBytes, connection_id: int, field: str, trigger: Trigger) -> None:
     """Has a field trained; joins what is asked for, or trained, already.
 
+    What is asked for stays written down until the attempt is in the store (``begun``): a trainer that stops or dies in
+    between takes it up when it starts, and so does whoever asks again.
+
     Raises:
         QueueDownError: Redis does not answer.
         NoWorkerError: no trainer lives.
@@ -58,11 +62,48 @@ def ask(redis: RedisBytes, connection_id: int, field: str, trigger: Trigger) -> 
     with redis_errors():
         if not redis.exists(wire.ALIVE.format(lane="refresh")):
             raise no_worker("refresh")
-        if trigger != "resumed" and redis.exists(lease(connection_id, field)):
-            return
-        if redis.sadd(wire.REFRESH_WANTED, json.dumps([connection_id, field])):
-            tell(redis, Progress(connection_id, field, "waiting"))
-            wire.enqueue("refresh", redis, "refresh", connection_id, field, trigger, timeout=wire.TRAIN_S)
+        if not redis.exists(lease(connection_id, field)):
+            issue(redis, connection_id, field, trigger)
+
+
+def issue(redis: RedisBytes, connection_id: int, field: str, trigger: Trigger) -> None:
+    """Writes down that it is asked for, and sees to it that a job waits that does it."""
+    known = redis.hget(wire.REFRESH_WANTED, _wanted(connection_id, field))
+    if known is not None and _waits(redis, json.loads(known)["job"]):
+        return
+    told = {"trigger": trigger, "job": uuid4().hex}
+    redis.hset(wire.REFRESH_WANTED, _wanted(connection_id, field), json.dumps(told))
+    tell(redis, Progress(connection_id, field, "waiting"))
+    arguments = (connection_id, field, trigger)
+    wire.enqueue("refresh", redis, "refresh", *arguments, timeout=wire.TRAIN_S, job_id=told["job"])
+
+
+def _wanted(connection_id: int, field: str) -> str:
+    return json.dumps([connection_id, field])
+
+
+def _waits(redis: RedisBytes, job_id: str) -> bool:
+    return redis.lpos(wire.rq_list("refresh"), job_id) is not None
+
+
+def wanted(redis: RedisBytes, connection_id: int, field: str) -> bool:
+    """Whether it is asked for, and not begun yet."""
+    return bool(redis.hexists(wire.REFRESH_WANTED, _wanted(connection_id, field)))
+
+
+def begun(redis: RedisBytes, connection_id: int, field: str) -> None:
+    """The store knows of the attempt, or of why there is none."""
+    redis.hdel(wire.REFRESH_WANTED, _wanted(connection_id, field))
+
+
+def left(redis: RedisBytes) -> list[tuple[int, str, Trigger]]:
+    """What is asked for and waits for no trainer any more: (connection, field, trigger)."""
+    found = []
+    for name, content in sorted(redis.hgetall(wire.REFRESH_WANTED).items()):
+        (connection_id, field), told = json.loads(name), json.loads(content)
+        if not _waits(redis, told["job"]):
+            found.append((connection_id, field, told["trigger"]))
+    return found
 
 
 def look(redis: RedisBytes, connection_id: int) -> None:

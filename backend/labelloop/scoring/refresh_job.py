@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 
@@ -24,27 +23,36 @@ log = logging.getLogger(__name__)
 _TELL_S = 1.0
 
 
-def serve(place: Workplace, connection_id: int, field: str, trigger: Trigger) -> None:
-    """Trains one field, if nobody is at it. A trainer that died holds its lease for some seconds more; what it left is
-    taken up after that."""
-    place.redis.srem(wire.REFRESH_WANTED, json.dumps([connection_id, field]))
-    for wait_s in (0, wire.ALIVE_S + 1) if trigger == "resumed" else (0,):
-        if place.stopping.wait(wait_s):
-            return
-        with place.lease(asking.lease(connection_id, field)) as ours:
-            if ours:
-                if trigger != "resumed" or (connection_id, field) in _unfinished(place):
-                    _train(place, connection_id, field, trigger)
-                return
+def serve(place: Workplace, connection_id: int, field: str, trigger: Trigger) -> bool:
+    """Trains one field, if nobody is at it; False: somebody is."""
+    with place.lease(asking.lease(connection_id, field)) as ours:
+        if ours:
+            if trigger != "resumed" or (connection_id, field) in _unfinished(place):
+                _train(place, connection_id, field, trigger)
+            else:
+                _begun(place, connection_id, field)
+        return ours
+
+
+def asked(place: Workplace, connection_id: int, field: str, trigger: Trigger) -> None:
+    """Trains what was asked for, unless another job has begun it meanwhile. A trainer that died holds its lease for
+    some seconds more; what it left is taken up after that."""
+    if not asking.wanted(place.redis, connection_id, field) or serve(place, connection_id, field, trigger):
+        return
+    if not place.stopping.wait(wire.ALIVE_S + 1) and asking.wanted(place.redis, connection_id, field):
+        serve(place, connection_id, field, trigger)
 
 
 def _train(place: Workplace, connection_id: int, field: str, trigger: Trigger) -> None:
-    began, told = time.time(), 0.0
+    began, told, known = time.time(), 0.0, False
 
     def watch(share: float) -> None:
-        nonlocal told
+        nonlocal told, known
         if place.stopping.is_set():
             raise Stopped
+        if not known:
+            known = True
+            _begun(place, connection_id, field)
         if time.time() - told > _TELL_S:
             told = time.time()
             try:
@@ -53,7 +61,9 @@ def _train(place: Workplace, connection_id: int, field: str, trigger: Trigger) -
                 log.warning("how far a training is cannot be told: %s", error)
 
     try:
-        watch(0.0)
+        if place.stopping.is_set():
+            raise Stopped
+        asking.tell(place.redis, Progress(connection_id, field, "training", began=began))
         _fetch(place, connection_id)
         done = learning.attempt(place.store, connection_id, field, trigger, place.settings, watch)
     except Stopped:
@@ -61,16 +71,26 @@ def _train(place: Workplace, connection_id: int, field: str, trigger: Trigger) -
         return
     except LabelLoopError as error:
         log.warning("connection %d, field %s: nothing is trained: %s", connection_id, field, error)
+        _begun(place, connection_id, field)
         asking.tell(place.redis, Progress(connection_id, field, "failed", words=str(error)))
         return
     except Exception as error:  # out of memory, say; whoever waits must hear of it
         log.exception("connection %d, field %s: the training failed", connection_id, field)
+        _begun(place, connection_id, field)
         asking.tell(place.redis, Progress(connection_id, field, "failed", words=f"{type(error).__name__}: {error}"))
         raise
+    _begun(place, connection_id, field)
     asking.tell(place.redis, Progress(connection_id, field, done.state, 1.0, done.words, began))
     log.info("connection %d, field %s: %s", connection_id, field, done.words)
     if done.state == "promoted":
         _push(place, connection_id)
+
+
+def _begun(place: Workplace, connection_id: int, field: str) -> None:
+    try:
+        asking.begun(place.redis, connection_id, field)
+    except RedisError as error:  # it is trained once more then, which does no harm
+        log.warning("that a training has begun cannot be told: %s", error)
 
 
 def _unfinished(place: Workplace) -> set[tuple[int, str]]:
@@ -108,9 +128,11 @@ def _fetch(place: Workplace, connection_id: int) -> None:
 
 
 def resume(place: Workplace) -> None:
-    """Asks again for what a trainer left unfinished when it died or was stopped."""
+    """Asks again for what a trainer left unfinished when it died or was stopped, or had not begun yet."""
     for connection_id, field in sorted(_unfinished(place)):
-        asking.ask(place.redis, connection_id, field, "resumed")
+        asking.issue(place.redis, connection_id, field, "resumed")
+    for connection_id, field, trigger in asking.left(place.redis):
+        asking.issue(place.redis, connection_id, field, trigger)
 
 
 def put_back(place: Workplace, digest: str) -> None:
