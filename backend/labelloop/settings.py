@@ -210,7 +210,10 @@ class Settings(BaseSettings):
     freshen: int = Field(
         50, ge=0, le=500, description="tasks, of those that annotators see next, that are scored anew after a label"
     )
-    refresh: bool = Field(True, description="train by itself when there are half as many labels again as the last time")
+    refresh: bool = Field(True, description="train by itself: as labels grow by half, as agreement falls, by schedule")
+    refresh_every: float = Field(
+        0.0, ge=0, description="hours after which a control with new labels is trained again, however few; 0: never"
+    )
     refresh_budget: float = Field(10.0, gt=0, description="longest training of one field, minutes")
     peft: Peft = Field(
         "lora", description="what is trained on an encoder: lora, dora, ia3, bottleneck, bitfit, full, ..."

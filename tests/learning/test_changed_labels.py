@@ -11,7 +11,7 @@ from labelloop import tasks
 from labelloop.engines import load
 from labelloop.engines.adapters import Sizes
 from labelloop.engines.training import Course, Recipe
-from labelloop.learning import intake, refresh, refreshes, watching
+from labelloop.learning import intake, refreshes, triggers, watching
 from labelloop.learning.reading import take_in
 from labelloop.learning.store import Connection, Store, Version
 from labelloop.learning.versions import direct, serve_plan, version_for
@@ -148,7 +148,7 @@ def test_a_removed_label_is_answered_no_more_and_the_others_as_before(
     (plan,) = now.bundle.plans
     found = store.examples(connection.id, plan.field, now.bundle.fields).found
     assert len(found) == 32, "its examples are gone with it"
-    assert refresh.due_fields(store, connection.id, settings) == []
+    assert triggers.due_fields(store, connection.id, settings) == {}
     only = version_for(store, connection, config("team A", "team D"), settings)
     assert adapter_of(only) is None, "one label of three is nothing to choose between"
     again = version_for(store, connection, config(*TEAMS), settings)
@@ -176,7 +176,7 @@ def test_a_renamed_label_takes_along_its_examples_and_what_was_trained(
     assert memory is not None and memory.examples == 41
     answer = tasks.answer(now.bundle, [{"topic": "The parcel was wrong today."}], told, {"topic": memory})[0][0]
     assert answer.labels == (("parcels",),)
-    assert refresh.due_fields(store, connection.id, told) == [], "a new name is no reason to train anew"
+    assert triggers.due_fields(store, connection.id, told) == {}, "a new name is no reason to train anew"
 
 
 def test_an_owner_renames_labels_in_the_extra_params(store: Store, connection: Connection, settings: Settings) -> None:
@@ -208,12 +208,12 @@ def test_labels_that_came_may_be_trained_as_soon_as_there_are_enough_of_them(
     store: Store, connection: Connection, settings: Settings, labelling: Labelling
 ) -> None:
     version_for(store, connection, config(*TEAMS, "weather"), settings)
-    assert refresh.due_fields(store, connection.id, settings) == [], "nobody has given the new label yet"
+    assert triggers.due_fields(store, connection.id, settings) == {}, "nobody has given the new label yet"
     texts = [f"{what} {when}." for what in ("Rain", "Snow", "Fog", "A storm") for when in "abcdefgh"]
     label(store, connection, labelling, texts[:8], "weather")
-    assert refresh.due_fields(store, connection.id, settings) == []
+    assert triggers.due_fields(store, connection.id, settings) == {}
     label(store, connection, labelling, [f"{one} Again." for one in texts], "weather")
-    assert refresh.due_fields(store, connection.id, settings) == ["topic"]
+    assert triggers.due_fields(store, connection.id, settings) == {"topic": "labels"}
 
 
 def test_what_was_promoted_before_a_label_came_is_still_watched(

@@ -10,7 +10,7 @@ from labelloop import tasks
 from labelloop.engines import adapted
 from labelloop.engines.training import Recipe
 from labelloop.errors import ModelError, RequestError
-from labelloop.learning import adapters, gate, intake, refresh, refreshes
+from labelloop.learning import adapters, gate, intake, refresh, refreshes, triggers
 from labelloop.learning.gate import Evidence, Verdict
 from labelloop.learning.judging import Stopped
 from labelloop.learning.store import Connection, Store
@@ -126,12 +126,12 @@ def test_what_the_gate_refuses_does_not_serve_and_the_next_attempt_counts_it(
     loud(monkeypatch)
     seen = decided(monkeypatch, "refused")
     before = store.champion(labelled.id)
-    assert refresh.due_fields(store, labelled.id, settings) == ["topic"]
+    assert triggers.due_fields(store, labelled.id, settings) == {"topic": "labels"}
     for _ in range(2):
         assert refresh.attempt(store, labelled.id, "topic", "labels", settings).state == "refused"
     assert store.champion(labelled.id) == before
     assert [one.attempt for one in seen] == [1, 2]
-    assert refresh.due_fields(store, labelled.id, settings) == []
+    assert triggers.due_fields(store, labelled.id, settings) == {}
 
 
 def test_training_that_adds_nothing_is_undecided_and_keeps_no_adapter(
@@ -185,4 +185,4 @@ def test_mistakes_are_named(store: Store, connection: Connection, settings: Sett
         with pytest.raises(RequestError, match=message):
             refresh.attempt(store, connection.id, field, "command", settings)
     assert refreshes.listed(store, connection.id) == []
-    assert refresh.due_fields(store, connection.id, settings) == []
+    assert triggers.due_fields(store, connection.id, settings) == {}

@@ -10,7 +10,7 @@ from rq.serializers import JSONSerializer
 
 from labelloop.errors import NoWorkerError, RequestError
 from labelloop.learning import refresh as learning
-from labelloop.learning import refreshes
+from labelloop.learning import refreshes, triggers
 from labelloop.learning.store import Store
 from labelloop.scoring import refresh, refresh_job, wire
 from labelloop.scoring.workplace import Workplace
@@ -104,7 +104,7 @@ def test_new_labels_make_the_trainer_look_once_a_minute(
     trainer: Workplace, connection: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(learning, "due_fields", lambda *_: ["topic", "tone"])
+    monkeypatch.setattr(triggers, "due_fields", lambda *_: {"topic": "labels", "tone": "agreement"})
     monkeypatch.setattr(learning, "attempt", lambda *given: asked.append(given[2]) or learning.Done("refused", ""))
     for _ in range(3):
         refresh.look(trainer.redis, connection)

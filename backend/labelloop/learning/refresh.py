@@ -11,9 +11,9 @@ from labelloop.learning.judging import Labelled, Past, Stopped, Watch, judge
 from labelloop.learning.reading import take_in
 from labelloop.learning.refreshes import State, Trigger
 from labelloop.learning.store import Store, Version
-from labelloop.learning.versions import goes_on, serve_plan, settings_for
+from labelloop.learning.versions import serve_plan, settings_for
 from labelloop.settings import Settings
-from labelloop.words import Bundle, FieldPlan, Path
+from labelloop.words import Bundle, FieldPlan
 
 
 @dataclass(frozen=True)
@@ -22,49 +22,6 @@ class Done:
 
     state: State
     words: str
-
-
-def due_fields(store: Store, connection_id: int, settings: Settings) -> list[str]:
-    """Names of the fields of a connection that have labels enough for another attempt.
-
-    Attempts count while what they made would go on serving, and until as many labels as a first attempt takes are of
-    such names as the config did not have then: a field whose labels have changed need not wait for half as many again.
-    """
-    version = store.champion(connection_id)
-    if version is None:
-        return []
-    settings = settings_for(settings, store.connection(connection_id).directions)
-    how = store.count_labels(connection_id).how
-    most = sum(how.values()) - how["skipped"]  # of any field: to count its own, all labels are read
-    found = []
-    bundles = {one.bundle.digest: one.bundle for one in store.versions(connection_id)}
-    for plan in (one for one in version.bundle.plans if one.trainable):
-        former = [
-            (one, came)
-            for one in refreshes.listed(store, connection_id, plan.field.name)
-            if (came := _came_since(bundles.get(one.parent), plan)) is not None
-        ]
-        if refreshes.due(most, [one for one, came in former if not came]):
-            known = _labelled(store, connection_id, plan, version.bundle, settings)
-            counts = [one for one, came in former if _of(known, came) < refreshes.FEWEST]
-            if refreshes.due(len(known.texts), counts):
-                found.append(plan.field.name)
-    return found
-
-
-def _came_since(then: Bundle | None, plan: FieldPlan) -> frozenset[Path] | None:
-    """Labels that a field has and had not under a former bundle; None where what was trained then would not serve."""
-    if then is None:
-        return frozenset()
-    its = next((one for one in then.plans if goes_on(one, plan)), None)
-    if its is None:
-        return None
-    return frozenset(plan.field.columns) - {plan.field.today(label.path) for label in its.field.labels}
-
-
-def _of(known: Labelled, labels: frozenset[Path]) -> int:
-    """How many of the examples have one of these labels."""
-    return sum(not labels.isdisjoint(one) for one in known.right)
 
 
 def attempt(
@@ -95,7 +52,7 @@ def attempt(
             "It learns by its memory all the same.",
         )
     settings = settings_for(settings, store.connection(connection_id).directions)
-    known = _labelled(store, connection_id, plan, version.bundle, settings)
+    known = labelled(store, connection_id, plan, version.bundle, settings)
     if len(known.texts) < refreshes.FEWEST:
         raise RequestError(
             f"'{field}' has {len(known.texts)} labelled texts; training begins with {refreshes.FEWEST}.",
@@ -151,7 +108,8 @@ def _attempt(
     return Done(state, words)
 
 
-def _labelled(store: Store, connection_id: int, plan: FieldPlan, bundle: Bundle, settings: Settings) -> Labelled:
+def labelled(store: Store, connection_id: int, plan: FieldPlan, bundle: Bundle, settings: Settings) -> Labelled:
+    """The examples of a field as models read them."""
     from labelloop.tasks.roll import Roll
 
     found = store.examples(connection_id, plan.field, bundle.fields, several=settings.several).found

@@ -268,10 +268,18 @@ def refresh(connection_id: int, field: str, trigger: Trigger) -> None:
 
 
 def refresh_due(connection_id: int) -> None:
-    """Trains the fields of a connection that have labels enough for it."""
+    """Trains the fields of a connection that are due."""
     from labelloop.scoring.refresh_job import look  # it needs this module
 
     look(here(), connection_id)
+
+
+def refresh_swept() -> None:
+    """Trains the fields of all connections for which it is time."""
+    from labelloop.scoring.refresh_job import look  # it needs this module
+
+    for connection in here().store.connections():
+        look(here(), connection.id)
 
 
 def refresh_resumed() -> None:

@@ -16,13 +16,15 @@ from labelloop.scoring.wire import RedisBytes, redis_errors
 _KEPT_S = 86400
 _LOOK_S = 60
 """So often at most, new labels make the trainer look whether a refresh is due."""
+_SWEEP_S = 300
 
 
 @dataclass(frozen=True)
 class Progress:
     """How far the refresh of a field is. ``state``: "waiting", "training", or what became of it (``refreshes.State``).
     ``share``: of the training that is done. ``words``: what the gate said, or why there is nothing to say. ``began``,
-    ``told``: Unix seconds, when the training began, and when this was said."""
+    ``told``: Unix seconds, when the training began, and when this was said. ``trigger``: why it is trained
+    (``refreshes.Trigger``)."""
 
     connection_id: int
     field: str
@@ -31,6 +33,7 @@ class Progress:
     words: str = ""
     began: float = 0.0
     told: float = 0.0
+    trigger: str = ""
 
     @property
     def running(self) -> bool:
@@ -73,7 +76,7 @@ def issue(redis: RedisBytes, connection_id: int, field: str, trigger: Trigger) -
         return
     told = {"trigger": trigger, "job": uuid4().hex}
     redis.hset(wire.REFRESH_WANTED, _wanted(connection_id, field), json.dumps(told))
-    tell(redis, Progress(connection_id, field, "waiting"))
+    tell(redis, Progress(connection_id, field, "waiting", trigger=trigger))
     arguments = (connection_id, field, trigger)
     wire.enqueue("refresh", redis, "refresh", *arguments, timeout=wire.TRAIN_S, job_id=told["job"])
 
@@ -112,6 +115,16 @@ def look(redis: RedisBytes, connection_id: int) -> None:
         return
     if redis.set(wire.REFRESH_LOOKED.format(connection=connection_id), 1, nx=True, ex=_LOOK_S):
         wire.enqueue("refresh", redis, "refresh_due", connection_id, timeout=wire.TRAIN_S)
+
+
+def sweep(redis: RedisBytes) -> bool:
+    """Has the trainer look at all connections, now and then: what comes by schedule comes without a label."""
+    if not redis.exists(wire.ALIVE.format(lane="refresh")):
+        return False
+    if not redis.set(wire.REFRESH_SWEPT, 1, nx=True, ex=_SWEEP_S):
+        return False
+    wire.enqueue("refresh", redis, "refresh_swept", timeout=wire.TRAIN_S)
+    return True
 
 
 def tell(redis: RedisBytes, progress: Progress) -> None:

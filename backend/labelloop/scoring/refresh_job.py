@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 from labelloop.errors import LabelLoopError
 from labelloop.learning import refresh as learning
-from labelloop.learning import refreshes, versions, watching
+from labelloop.learning import refreshes, triggers, versions, watching
 from labelloop.learning.judging import Stopped
 from labelloop.learning.refreshes import Trigger
 from labelloop.scoring import push, queues, wire
@@ -46,6 +46,9 @@ def asked(place: Workplace, connection_id: int, field: str, trigger: Trigger) ->
 def _train(place: Workplace, connection_id: int, field: str, trigger: Trigger) -> None:
     began, told, known = time.time(), 0.0, False
 
+    def tell(state: str, share: float = 0.0, words: str = "") -> None:
+        asking.tell(place.redis, Progress(connection_id, field, state, share, words, began, trigger=trigger))
+
     def watch(share: float) -> None:
         nonlocal told, known
         if place.stopping.is_set():
@@ -56,31 +59,31 @@ def _train(place: Workplace, connection_id: int, field: str, trigger: Trigger) -
         if time.time() - told > _TELL_S:
             told = time.time()
             try:
-                asking.tell(place.redis, Progress(connection_id, field, "training", share, began=began))
+                tell("training", share)
             except RedisError as error:  # a training of minutes is not lost for a note
                 log.warning("how far a training is cannot be told: %s", error)
 
     try:
         if place.stopping.is_set():
             raise Stopped
-        asking.tell(place.redis, Progress(connection_id, field, "training", began=began))
+        tell("training")
         _fetch(place, connection_id)
         done = learning.attempt(place.store, connection_id, field, trigger, place.settings, watch)
     except Stopped:
-        asking.tell(place.redis, Progress(connection_id, field, "stopped", words="The trainer was stopped."))
+        tell("stopped", words="The trainer was stopped.")
         return
     except LabelLoopError as error:
         log.warning("connection %d, field %s: nothing is trained: %s", connection_id, field, error)
         _begun(place, connection_id, field)
-        asking.tell(place.redis, Progress(connection_id, field, "failed", words=str(error)))
+        tell("failed", words=str(error))
         return
     except Exception as error:  # out of memory, say; whoever waits must hear of it
         log.exception("connection %d, field %s: the training failed", connection_id, field)
         _begun(place, connection_id, field)
-        asking.tell(place.redis, Progress(connection_id, field, "failed", words=f"{type(error).__name__}: {error}"))
+        tell("failed", words=f"{type(error).__name__}: {error}")
         raise
     _begun(place, connection_id, field)
-    asking.tell(place.redis, Progress(connection_id, field, done.state, 1.0, done.words, began))
+    tell(done.state, 1.0, done.words)
     log.info("connection %d, field %s: %s", connection_id, field, done.words)
     if done.state == "promoted":
         _push(place, connection_id)
@@ -99,18 +102,18 @@ def _unfinished(place: Workplace) -> set[tuple[int, str]]:
 
 def look(place: Workplace, connection_id: int) -> None:
     """Lets a former version serve again that answers the new labels better, and trains those fields of a connection
-    whose labels are enough for it."""
-    if not place.settings.refresh:
+    that are due."""
+    if not place.settings.refresh or place.stopping.is_set():
         return
     _fetch(place, connection_id)
     for one in _withdrawn(place, connection_id):
         log.warning("connection %d, field %s: %s", connection_id, one.field, one.words)
         asking.tell(place.redis, Progress(connection_id, one.field, "withdrawn", 1.0, one.words))
         _push(place, connection_id)
-    for field in learning.due_fields(place.store, connection_id, place.settings):
+    for field, trigger in triggers.due_fields(place.store, connection_id, place.settings).items():
         if place.stopping.is_set():
             return
-        serve(place, connection_id, field, "labels")
+        serve(place, connection_id, field, trigger)
 
 
 def _withdrawn(place: Workplace, connection_id: int) -> list[watching.Withdrawn]:
