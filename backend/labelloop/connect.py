@@ -13,7 +13,7 @@ import httpx
 from labelloop.errors import ConfigError, SettingsError, StudioError, UnavailableError
 from labelloop.learning import blind
 from labelloop.learning.store import Connection, Store, Version
-from labelloop.learning.versions import as_stored, keep_calibrations, settings_for
+from labelloop.learning.versions import as_stored, keep, settings_for
 from labelloop.scoring.queues import Scoring
 from labelloop.settings import Settings
 from labelloop.studio.client import UNCERTAIN, Json, Project, StudioClient
@@ -235,13 +235,17 @@ def _version(
     calibrated stay as they are, others are calibrated now."""
     neutral = make_bundle(schema.fields, settings)
     champion = store.champion(connection.id)
-    bundle = keep_calibrations(neutral, champion.bundle) if champion else neutral
+    bundle = keep(neutral, [champion.bundle]) if champion else neutral
     calibrated = True
-    if any(plan in neutral.plans for plan in bundle.plans):
+    pairs = list(zip(bundle.plans, neutral.plans, strict=True))
+    if any(plan.calibration == plain.calibration for plan, plain in pairs):
         fresh = _calibrate(settings, studio, neutral, project, report)
         calibrated = fresh is not None
-        known = zip(bundle.plans, neutral.plans, (fresh or neutral).plans, strict=True)
-        bundle = Bundle(plans=tuple(new if plan == plain else plan for plan, plain, new in known))
+        plans = [
+            new.model_copy(update={"adapter": plan.adapter}) if plan.calibration == plain.calibration else plan
+            for (plan, plain), new in zip(pairs, (fresh or neutral).plans, strict=True)
+        ]
+        bundle = Bundle(plans=tuple(plans))
     version = store.serve(connection.id, bundle, schema.skipped)
     store.update_connection(connection.id, label_config=project.label_config)
     report(f"version {version.name} serves it")

@@ -54,6 +54,18 @@ def _precise(value: Any) -> Any:
     raise ValueError(f"must be a number above 0 and at most 1, such as 0.9, and is {value!r}")
 
 
+def _leads_somewhere(renamed: dict[str, str]) -> dict[str, str]:
+    for name in renamed:
+        seen, last = [name], name
+        while (last := renamed.get(last, "")) and last not in seen:
+            seen.append(last)
+        if last:
+            raise ValueError(f"must lead to the names of today, and goes in a circle: {' > '.join([*seen, last])}")
+    if empty := [name for name, now in renamed.items() if not (name.strip() and now.strip())]:
+        raise ValueError(f"must map names to names, and one of {empty[0]!r}: {renamed[empty[0]]!r} is empty")
+    return renamed
+
+
 class Direction(BaseModel):
     """What a field is for, where its tag leaves that open, and what is wished of its suggestions. It may come from a
     project's owner (``extra_params`` of the model connection), so it names no models.
@@ -62,6 +74,7 @@ class Direction(BaseModel):
     "summarisation/v2". ``inputs``: names of the objects that it reads. ``instruction``: what to do, in a sentence or
     two. ``options``: named wishes, such as {"target_language": "German"} or {"words": "30"}. ``precision``: how many of
     the suggestions shall be right, as a share in (0, 1]; what is less sure is not suggested. None: all is suggested.
+    ``renamed``: former names of labels, as they were stored, and what each is called now: {"Sci/Tech": "Technology"}.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -72,6 +85,7 @@ class Direction(BaseModel):
     instruction: str = ""
     options: dict[str, str] = {}
     precision: Annotated[float | None, BeforeValidator(_precise)] = None
+    renamed: Annotated[dict[str, str], AfterValidator(_leads_somewhere)] = {}
 
 
 class Beside(BaseModel):
@@ -196,7 +210,10 @@ class Settings(BaseSettings):
     freshen: int = Field(
         50, ge=0, le=500, description="tasks, of those that annotators see next, that are scored anew after a label"
     )
-    refresh: bool = Field(True, description="train by itself when there are half as many labels again as the last time")
+    refresh: bool = Field(True, description="train by itself: as labels grow by half, as agreement falls, by schedule")
+    refresh_every: float = Field(
+        0.0, ge=0, description="hours after which a control with new labels is trained again, however few; 0: never"
+    )
     refresh_budget: float = Field(10.0, gt=0, description="longest training of one field, minutes")
     peft: Peft = Field("lora", description="what is trained on a model: lora, dora, ia3, bottleneck, bitfit, full, ...")
     several: Several = Field(

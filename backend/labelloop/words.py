@@ -76,6 +76,7 @@ class Field(Word):
     ``nested``: Label Studio stores lists of steps, also for a label of one step (Taxonomy, Choices with allowNested).
     ``dynamic``: the data key under which each item brings labels of its own, after ``labels``; or "".
     ``conditions``: all must hold, else the control is hidden and has no answer.
+    ``formerly``: (as it was stored, label of today) of labels that had another name, sorted.
     """
 
     name: str
@@ -95,6 +96,11 @@ class Field(Word):
     region_labels: tuple[str, ...] = ()
     rest: str = ""
     options: tuple[tuple[str, str], ...] = ()
+    formerly: tuple[tuple[Path, Path], ...] = ()
+
+    def today(self, path: Path) -> Path:
+        """The label that ``path`` means by now; the path itself where it was not renamed."""
+        return dict(self.formerly).get(path, path)
 
     @property
     def columns(self) -> dict[Path, int]:
@@ -384,6 +390,7 @@ class Bundle(Word):
                 "region_labels",
                 "rest",
                 "options",
+                "formerly",
             ):  # than the first digests that were stored
                 if not plan["field"][younger]:
                     del plan["field"][younger]

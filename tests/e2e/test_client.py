@@ -101,6 +101,10 @@ def test_which_tasks_lack_a_version(studio: StudioClient, project: MakeProject) 
     ids = [task["id"] for task in made.tasks()]
     studio.import_predictions(made.id, [one(ids[0]), one(ids[1], version="v11-aaaaaaaa"), one(ids[2])])
     assert studio.task_ids_without(made.id, "v1-aaaaaaaa") == [ids[1], *ids[3:]]
+    studio.import_predictions(made.id, [one(ids[4], score=0.2), one(ids[5], score=0.1)])
+    studio.update_project(made.id, model_version="v1-aaaaaaaa")
+    order = [ids[5], ids[4], ids[0], ids[2], ids[1], ids[3]]
+    assert studio.task_ids_without(made.id, "v2-bbbbbbbb") == order, "the least certain first"
 
 
 @pytest.mark.parametrize("read_all", [2000, 10])

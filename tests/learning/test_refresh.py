@@ -11,7 +11,7 @@ from labelloop import tasks
 from labelloop.engines import adapted
 from labelloop.engines.training import Recipe
 from labelloop.errors import ModelError, RequestError
-from labelloop.learning import adapters, blind, gate, intake, refresh, refreshes
+from labelloop.learning import adapters, blind, gate, intake, refresh, refreshes, triggers
 from labelloop.learning.gate import Evidence, Verdict
 from labelloop.learning.held_out import mark
 from labelloop.learning.judging import Judged, Labelled, Past, Stopped
@@ -203,12 +203,12 @@ def test_what_the_gate_refuses_does_not_serve_and_the_next_attempt_counts_it(
     loud(monkeypatch)
     seen = decided(monkeypatch, "refused")
     before = store.champion(labelled.id)
-    assert refresh.due_fields(store, labelled.id, settings) == ["topic"]
+    assert triggers.due_fields(store, labelled.id, settings) == {"topic": "labels"}
     for _ in range(2):
         assert refresh.attempt(store, labelled.id, "topic", "labels", settings).state == "refused"
     assert store.champion(labelled.id) == before
     assert [one.attempt for one in seen] == [1, 2]
-    assert refresh.due_fields(store, labelled.id, settings) == []
+    assert triggers.due_fields(store, labelled.id, settings) == {}
 
 
 def test_training_that_adds_nothing_is_undecided_and_keeps_no_adapter(
@@ -262,4 +262,4 @@ def test_mistakes_are_named(store: Store, connection: Connection, settings: Sett
         with pytest.raises(RequestError, match=message):
             refresh.attempt(store, connection.id, field, "command", settings)
     assert refreshes.listed(store, connection.id) == []
-    assert refresh.due_fields(store, connection.id, settings) == []
+    assert triggers.due_fields(store, connection.id, settings) == {}

@@ -18,7 +18,7 @@ from labelloop.scoring import push, wire
 from labelloop.scoring.push import Progress
 from labelloop.scoring.queues import Scoring
 from labelloop.scoring.wire import RedisBytes
-from labelloop.scoring.workplace import Workplace
+from labelloop.scoring.workplace import Workplace, here
 from labelloop.settings import Settings
 from labelloop.words import Bundle
 from support.scoring import FakeEngine, fake_bundle
@@ -104,6 +104,30 @@ def test_every_task_gets_one_valid_prediction_and_the_version_stands(
     assert all(0 <= one["score"] <= 1 and one["result"] for one in studio.predictions.values())
     assert studio.backend["title"] == studio.project["model_version"] == name
     assert len(working.texts) == 2 * 20  # two fields; equal texts are scored once
+
+
+def test_the_least_certain_tasks_come_first_and_the_former_version_stands_until_the_end(
+    pushing: Pushing, studio: StudioDouble, working: FakeEngine
+) -> None:
+    pushing.settings = here().settings = pushing.settings.model_copy(update={"push_chunk": 2})
+    first, second, third, *new = studio.add_tasks(*({"text": f"message {index}"} for index in range(5)))
+    for task, score in ((first, 0.9), (second, 0.5), (third, 0.2)):
+        studio.store({"task": task, "score": score, "result": [], "model_version": "v0"})
+    studio.store({"task": first, "score": 0.1, "result": [], "model_version": "before v0"})
+    stood: list[tuple[str, str]] = []
+
+    def after(method: str, path: str) -> None:
+        if path.endswith("import/predictions"):
+            stood.append((studio.backend["title"], studio.project["model_version"]))
+
+    studio.after = after
+    pushing.start()
+    pushing.work()
+    name = pushing.version()
+    pushed = [one["task"] for one in studio.predictions.values() if one["model_version"] == name]
+    assert pushed == [third, second, first, *new]
+    assert stood == [("v0", "v0")] * 3
+    assert studio.backend["title"] == studio.project["model_version"] == name
 
 
 def test_again_does_nothing_twice_and_finds_new_tasks(

@@ -10,7 +10,7 @@ from rq.serializers import JSONSerializer
 
 from labelloop.errors import NoWorkerError, RequestError
 from labelloop.learning import refresh as learning
-from labelloop.learning import refreshes
+from labelloop.learning import refreshes, triggers
 from labelloop.learning.store import Store
 from labelloop.scoring import refresh, refresh_job, wire
 from labelloop.scoring.workplace import Workplace
@@ -104,7 +104,7 @@ def test_new_labels_make_the_trainer_look_once_a_minute(
     trainer: Workplace, connection: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(learning, "due_fields", lambda *_: ["topic", "tone"])
+    monkeypatch.setattr(triggers, "due_fields", lambda *_: {"topic": "labels", "tone": "agreement"})
     monkeypatch.setattr(learning, "attempt", lambda *given: asked.append(given[2]) or learning.Done("refused", ""))
     for _ in range(3):
         refresh.look(trainer.redis, connection)
@@ -127,6 +127,69 @@ def test_what_a_trainer_left_unfinished_is_asked_for_again(
     refresh_job.resume(trainer)
     work(trainer)
     assert asked == [("topic", "resumed")]
+
+
+def test_what_was_asked_for_survives_a_trainer_that_dies_before_it_begins(
+    trainer: Workplace, connection: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def attempt(*its: Any) -> object:
+        asked.append((its[2], its[3]))
+        return learning.Done("refused", "")
+
+    monkeypatch.setattr(learning, "attempt", attempt)
+    refresh.ask(trainer.redis, connection, "topic", "command")
+    assert trainer.redis.lpop(wire.rq_list("refresh"))  # RQ hands the job out, and the process is killed
+    refresh_job.resume(trainer)
+    refresh_job.resume(trainer)
+    assert trainer.redis.llen(wire.rq_list("refresh")) == 1, "it waits once"
+    assert work(trainer) == 1 and asked == [("topic", "command")]
+    refresh_job.resume(trainer)
+    assert work(trainer) == 0, "what was done is not done again"
+
+    refresh.ask(trainer.redis, connection, "topic", "api")
+    assert trainer.redis.lpop(wire.rq_list("refresh"))
+    refresh.ask(trainer.redis, connection, "topic", "command")  # somebody asks again, and nobody has started it anew
+    assert work(trainer) == 1 and asked[1:] == [("topic", "command")]
+
+
+def test_what_was_asked_for_survives_a_stop_and_a_death_at_any_moment(
+    trainer: Workplace, store: Store, connection: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """As a kill -9: nothing is tidied up."""
+
+    begun: list[str] = []
+
+    def attempt(*its: Any) -> object:
+        begun.append(its[3])
+        if len(begun) == 1:
+            raise Killed  # before the store knows of it
+        refreshes.begin(store, connection, "topic", its[3], 40, "p" * 64)
+        its[-1](0.1)
+        if len(begun) == 2:
+            raise Killed
+        return learning.Done("refused", "")
+
+    monkeypatch.setattr(learning, "attempt", attempt)
+    refresh.ask(trainer.redis, connection, "topic", "command")
+    trainer.stopping.set()
+    assert work(trainer) == 1 and begun == []  # SIGTERM came with the job
+    trainer.stopping.clear()
+    lease = refresh.lease(connection, "topic")
+    trainer.redis.set(lease, "of the dead one")
+
+    def expires(_seconds: float) -> bool:
+        return not trainer.redis.delete(lease)
+
+    monkeypatch.setattr(trainer.stopping, "wait", expires)
+    for _ in range(2):
+        refresh_job.resume(trainer)
+        with pytest.raises(Killed):
+            work(trainer)
+    refresh_job.resume(trainer)
+    assert work(trainer) == 1 and begun == ["command", "command", "resumed"]
 
 
 def test_a_bundle_whose_adapter_is_lost_gives_way_to_the_version_before(

@@ -106,6 +106,9 @@ class StudioDouble(LocalServer):
                 found = [task for task in found if task["id"] > value]
             elif (name, item["operator"]) == ("predictions_model_versions", "not_contains"):
                 found = [task for task in found if not set(value) & set(self.versions(task["id"]))]
+            elif (name, item["operator"]) == ("predictions_score", "greater_or_equal"):
+                scores = {task["id"]: self._score(task["id"]) for task in found}
+                found = [{**task, name: score} for task in found if (score := scores[task["id"]]) is not None]
             elif name == "total_annotations":
                 found = [task for task in found if _of(task, self.annotations)]
             elif name == "cancelled_annotations":
@@ -120,6 +123,12 @@ class StudioDouble(LocalServer):
         ]
         labels = sum(len(task["annotations"]) for task in tasks)
         return {"tasks": tasks[:size], "total": len(found), "total_annotations": labels}
+
+    def _score(self, task: int) -> float | None:
+        """The mean score of the version that stands in the project."""
+        standing = self.project["model_version"]
+        its = [one for one in self.predictions.values() if (one["task"], one["model_version"]) == (task, standing)]
+        return sum(one["score"] for one in its) / len(its) if its else None
 
 
 def _of(task: dict[str, Any], things: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:

@@ -139,6 +139,7 @@ def _labels(counts: Counts) -> list[str]:
 def status() -> None:
     """Show the connected projects, what is filled, what people have said so far, and how the queues stand."""
     from labelloop.learning import blind
+    from labelloop.learning.refreshes import WHY
     from labelloop.scoring import refresh
     from labelloop.scoring.queues import Scoring
 
@@ -177,7 +178,9 @@ def status() -> None:
         for training in refresh.progress(scoring.redis, connection.id):
             share = f" {training.share:.0%}" if training.state == "training" else ""
             left = f", about {training.eta_s:.0f} s left" if training.eta_s is not None else ""
-            told = f"Training of {training.field} ({connection.title}): {training.state}{share}{left}. {training.words}"
+            why = f", {WHY[training.trigger]}" if training.trigger in WHY else ""
+            told = f"Training of {training.field} ({connection.title}){why}: {training.state}{share}{left}."
+            told = f"{told} {training.words}"
             out.print(escape(told.strip()), highlight=False)
     for one in state["workers"]:
         out.print(f"Worker {one['name']}: {one['state']}, last sign of life {one['age_s']} s ago", highlight=False)

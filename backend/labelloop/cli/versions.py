@@ -61,7 +61,8 @@ def versions(
         words = " ".join(str(attempt.verdict[key]) for key in ("words", "withdrawn") if attempt.verdict.get(key))
         words = words or attempt.error
         out.print(
-            f"{attempt.begun_at:%Y-%m-%d %H:%M} {escape(attempt.field)}, {attempt.labels} labels: "
+            f"{attempt.begun_at:%Y-%m-%d %H:%M} {escape(attempt.field)}, {attempt.labels} labels, "
+            f"{refreshes.WHY.get(attempt.trigger, attempt.trigger)}: "
             f"[bold]{attempt.state}[/]. {escape(words)}",
             highlight=False,
         )

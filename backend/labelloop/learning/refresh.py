@@ -24,24 +24,6 @@ class Done:
     words: str
 
 
-def due_fields(store: Store, connection_id: int, settings: Settings) -> list[str]:
-    """Names of the fields of a connection that have labels enough for another attempt."""
-    version = store.champion(connection_id)
-    if version is None:
-        return []
-    settings = settings_for(settings, store.connection(connection_id).directions)
-    how = store.count_labels(connection_id).how
-    most = sum(how.values()) - how["skipped"]  # of any field: to count its own, all labels are read
-    found = []
-    for plan in version.bundle.plans:
-        former = refreshes.listed(store, connection_id, plan.field.name)
-        if plan.trainable and refreshes.due(most, former):
-            known = _labelled(store, connection_id, plan, version.bundle, settings)
-            if refreshes.due(len(known.texts), former):
-                found.append(plan.field.name)
-    return found
-
-
 def attempt(
     store: Store,
     connection_id: int,
@@ -53,7 +35,8 @@ def attempt(
     """Trains a field of a connection and lets what comes of it serve, if it is better.
 
     Args:
-        watch: hears which share is done; to stop, it raises ``judging.Stopped``.
+        watch: hears which share is done, first when the attempt is in the store; to stop, it raises
+            ``judging.Stopped``.
 
     Raises:
         RequestError: there is no such field, nothing of it can be trained, or it has too few labels.
@@ -70,7 +53,7 @@ def attempt(
             "It learns by its memory all the same.",
         )
     settings = settings_for(settings, store.connection(connection_id).directions)
-    known = _labelled(store, connection_id, plan, version.bundle, settings)
+    known = labelled(store, connection_id, plan, version.bundle, settings)
     if len(known.texts) < refreshes.FEWEST:
         raise RequestError(
             f"'{field}' has {len(known.texts)} labelled texts; training begins with {refreshes.FEWEST}.",
@@ -78,6 +61,7 @@ def attempt(
         )
     number = refreshes.begin(store, connection_id, field, trigger, len(known.texts), version.bundle.digest)
     try:
+        watch(0.0)
         return _attempt(store, version, plan, known, number, settings, watch)
     except LabelLoopError as error:
         refreshes.end(store, number, "failed", error=str(error))
@@ -129,7 +113,8 @@ def _attempt(
     return Done(state, words)
 
 
-def _labelled(store: Store, connection_id: int, plan: FieldPlan, bundle: Bundle, settings: Settings) -> Labelled:
+def labelled(store: Store, connection_id: int, plan: FieldPlan, bundle: Bundle, settings: Settings) -> Labelled:
+    """The examples of a field as models read them."""
     from labelloop.tasks.roll import Roll
 
     found = store.examples(connection_id, plan.field, bundle.fields, several=settings.several).found

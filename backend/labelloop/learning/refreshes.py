@@ -13,7 +13,17 @@ from labelloop.errors import RequestError
 from labelloop.learning.store import Store
 from labelloop.learning.tables import RefreshRow, now
 
-Trigger = Literal["labels", "label_studio", "command", "api", "resumed"]
+Trigger = Literal["labels", "agreement", "schedule", "label_studio", "command", "api", "resumed"]
+WHY: Mapping[str, str] = {
+    "labels": "labels have grown",
+    "agreement": "agreement has fallen",
+    "schedule": "by schedule",
+    "label_studio": "asked for in Label Studio",
+    "command": "asked for",
+    "api": "asked for by the API",
+    "resumed": "once more after a stop",
+}
+"""A ``Trigger`` in words."""
 State = Literal["running", "promoted", "refused", "undecided", "failed", "stopped"]
 
 FEWEST = 32

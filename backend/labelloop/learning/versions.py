@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from labelloop.errors import RequestError, SettingsError
@@ -53,7 +54,8 @@ def version_for(store: Store, connection: Connection, label_config: str, setting
     """The version that serves ``connection`` under this label config and its directions; makes a new one only where the
     bundle changed.
 
-    A field that is planned as before keeps its calibration, so a frozen prior survives a change of another field.
+    A field that is planned as before keeps its calibration, so a frozen prior survives a change of another field; what
+    was trained for it also survives a change of its labels (``keep``).
 
     Raises:
         ConfigError: the label config cannot be read.
@@ -64,7 +66,10 @@ def version_for(store: Store, connection: Connection, label_config: str, setting
     champion = store.champion(connection.id)
     bundle = make_bundle(schema.fields, settings)
     if champion:
-        bundle = keep_calibrations(bundle, champion.bundle)
+        former = [champion.bundle]
+        if keep(bundle, former) != champion.bundle:  # a field may be back that was gone for a while
+            former += _served(store, connection.id)
+        bundle = keep(bundle, former)
     if connection.label_config != label_config:
         store.update_connection(connection.id, label_config=label_config)
     if champion and champion.bundle == bundle and champion.skipped == schema.skipped:
@@ -78,15 +83,51 @@ def version_for(store: Store, connection: Connection, label_config: str, setting
     return version
 
 
-def keep_calibrations(bundle: Bundle, former: Bundle) -> Bundle:
-    """``bundle`` with each plan of ``former`` that is otherwise the same: with its calibration and its adapter."""
-    known = {_asked(plan): plan for plan in former.plans}
-    return Bundle(plans=tuple(known.get(_asked(plan), plan) for plan in bundle.plans))
+def keep(bundle: Bundle, former: Sequence[Bundle]) -> Bundle:
+    """``bundle`` with what is known of its plans: the calibration of the first plan that is otherwise the same, and the
+    adapter of the first that it ``goes_on`` for. ``former``: the latest first."""
+    plans = [plan for one in former for plan in one.plans]
+
+    def kept(plan: FieldPlan) -> FieldPlan:
+        same = next((one for one in plans if _asked(one) == _asked(plan)), plan)
+        trained = next((one for one in plans if goes_on(one, plan)), plan)
+        return plan.model_copy(update={"calibration": same.calibration, "adapter": trained.adapter})
+
+    return Bundle(plans=tuple(kept(plan) for plan in bundle.plans))
+
+
+def goes_on(former: FieldPlan, plan: FieldPlan) -> bool:
+    """Whether what was trained for a field as it was planned before serves it as it is planned now.
+
+    It does for the same control over the same texts by the same model and prompt, while there are labels, by today's
+    names, that it may have been taught: two to choose between, or one where each is chosen by itself. What a step of a
+    scale means depends on the others.
+    """
+    if _learned_by(former) != _learned_by(plan):
+        return False
+    then = {plan.field.today(label.path) for label in former.field.labels}
+    now = {label.path for label in plan.field.labels}
+    if then == now or plan.field.ordinal:
+        return then == now
+    return len(then & now) >= (1 if plan.field.multiple or plan.field.structured else 2)
+
+
+def _learned_by(plan: FieldPlan) -> str:
+    about: dict[str, Any] = {"labels": (), "formerly": (), "conditions": (), "question": ""}
+    field = plan.field.model_copy(update=about)
+    without: dict[str, Any] = {"calibration": {}, "adapter": None, "precision": None, "field": field}
+    return plan.model_copy(update=without).model_dump_json()
 
 
 def _asked(plan: FieldPlan) -> str:
     """What settings and label config say of a plan, without what was found out or trained since."""
     return plan.model_copy(update={"calibration": {}, "adapter": None}).model_dump_json()
+
+
+def _served(store: Store, connection_id: int) -> list[Bundle]:
+    never = datetime.min.replace(tzinfo=UTC)
+    known = sorted(store.versions(connection_id), key=lambda one: one.served_at or never, reverse=True)
+    return [one.bundle for one in known]
 
 
 def version_named(store: Store, connection: Connection, name: str) -> Version:

@@ -90,7 +90,7 @@ def _look(store: Store, version: Version, plan: FieldPlan, settings: Settings) -
     name = plan.field.name
     tried = refreshes.listed(store, version.connection_id, name)
     made = next((one for one in tried if one.adapter == plan.adapter and "since" in one.verdict), None)
-    former = None if made is None else _former(store, version, made, name)
+    former = None if made is None else _former(store, version, made, plan)
     if made is None or former is None:
         return None
     since = Since(**made.verdict["since"])
@@ -116,10 +116,12 @@ def _look(store: Store, version: Version, plan: FieldPlan, settings: Settings) -
     return Withdrawn(name, words)
 
 
-def _former(store: Store, version: Version, made: Refresh, field: str) -> FieldPlan | None:
+def _former(store: Store, version: Version, made: Refresh, plan: FieldPlan) -> FieldPlan | None:
+    """The plan with the adapter, or without one, in whose place it was promoted; None where that serves no more."""
     for one in store.versions(version.connection_id):
         if one.bundle.digest == made.parent:
-            return next((plan for plan in one.bundle.plans if plan.field.name == field), None)
+            its = next((former for former in one.bundle.plans if versions.goes_on(former, plan)), None)
+            return its and plan.model_copy(update={"adapter": its.adapter})
     return None
 
 

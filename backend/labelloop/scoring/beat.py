@@ -13,7 +13,7 @@ from typing import Protocol
 
 from redis.exceptions import RedisError
 
-from labelloop.scoring import push, reading, tickets, wire
+from labelloop.scoring import push, reading, refresh, tickets, wire
 from labelloop.scoring.workplace import Workplace
 
 log = logging.getLogger(__name__)
@@ -64,6 +64,8 @@ class Beat(threading.Thread):
                 tickets.sweep(self._place.redis)
                 push.sweep(self._place.redis)
                 reading.sweep(self._place.redis, self._place.settings.sync_s)
+                if self._place.settings.refresh and self._place.settings.refresh_every:
+                    refresh.sweep(self._place.redis)
 
     def _say(self) -> None:
         about = {"host": socket.gethostname(), "pid": os.getpid(), "queues": self._queues, "state": self.state}

@@ -262,16 +262,24 @@ def push_step(connection_id: int) -> None:
 
 def refresh(connection_id: int, field: str, trigger: Trigger) -> None:
     """Trains a field of a connection."""
-    from labelloop.scoring.refresh_job import serve  # it needs this module
+    from labelloop.scoring.refresh_job import asked  # it needs this module
 
-    serve(here(), connection_id, field, trigger)
+    asked(here(), connection_id, field, trigger)
 
 
 def refresh_due(connection_id: int) -> None:
-    """Trains the fields of a connection that have labels enough for it."""
+    """Trains the fields of a connection that are due."""
     from labelloop.scoring.refresh_job import look  # it needs this module
 
     look(here(), connection_id)
+
+
+def refresh_swept() -> None:
+    """Trains the fields of all connections for which it is time."""
+    from labelloop.scoring.refresh_job import look  # it needs this module
+
+    for connection in here().store.connections():
+        look(here(), connection.id)
 
 
 def refresh_resumed() -> None:

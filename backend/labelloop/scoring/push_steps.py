@@ -81,7 +81,7 @@ def _retry(place: Workplace, progress: Progress, attempts: int, error: StudioErr
 
 
 def _plan(job: PushJob) -> None:
-    """Lists the tasks that lack the version, in chunks."""
+    """Lists the tasks that lack the version, in chunks, the least certain first: an annotator may see these next."""
     project = job.ask(lambda: job.studio.project(job.project))
     if job.connection.created_at and project.created_at != job.connection.created_at:
         raise LabelLoopError(

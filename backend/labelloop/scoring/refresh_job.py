@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 
@@ -10,7 +9,7 @@ from redis.exceptions import RedisError
 
 from labelloop.errors import LabelLoopError
 from labelloop.learning import refresh as learning
-from labelloop.learning import refreshes, versions, watching
+from labelloop.learning import refreshes, triggers, versions, watching
 from labelloop.learning.judging import Stopped
 from labelloop.learning.refreshes import Trigger
 from labelloop.scoring import push, queues, wire
@@ -24,53 +23,77 @@ log = logging.getLogger(__name__)
 _TELL_S = 1.0
 
 
-def serve(place: Workplace, connection_id: int, field: str, trigger: Trigger) -> None:
-    """Trains one field, if nobody is at it. A trainer that died holds its lease for some seconds more; what it left is
-    taken up after that."""
-    place.redis.srem(wire.REFRESH_WANTED, json.dumps([connection_id, field]))
-    for wait_s in (0, wire.ALIVE_S + 1) if trigger == "resumed" else (0,):
-        if place.stopping.wait(wait_s):
-            return
-        with place.lease(asking.lease(connection_id, field)) as ours:
-            if ours:
-                if trigger != "resumed" or (connection_id, field) in _unfinished(place):
-                    _train(place, connection_id, field, trigger)
-                return
+def serve(place: Workplace, connection_id: int, field: str, trigger: Trigger) -> bool:
+    """Trains one field, if nobody is at it; False: somebody is."""
+    with place.lease(asking.lease(connection_id, field)) as ours:
+        if ours:
+            if trigger != "resumed" or (connection_id, field) in _unfinished(place):
+                _train(place, connection_id, field, trigger)
+            else:
+                _begun(place, connection_id, field)
+        return ours
+
+
+def asked(place: Workplace, connection_id: int, field: str, trigger: Trigger) -> None:
+    """Trains what was asked for, unless another job has begun it meanwhile. A trainer that died holds its lease for
+    some seconds more; what it left is taken up after that."""
+    if not asking.wanted(place.redis, connection_id, field) or serve(place, connection_id, field, trigger):
+        return
+    if not place.stopping.wait(wire.ALIVE_S + 1) and asking.wanted(place.redis, connection_id, field):
+        serve(place, connection_id, field, trigger)
 
 
 def _train(place: Workplace, connection_id: int, field: str, trigger: Trigger) -> None:
-    began, told = time.time(), 0.0
+    began, told, known = time.time(), 0.0, False
+
+    def tell(state: str, share: float = 0.0, words: str = "") -> None:
+        asking.tell(place.redis, Progress(connection_id, field, state, share, words, began, trigger=trigger))
 
     def watch(share: float) -> None:
-        nonlocal told
+        nonlocal told, known
         if place.stopping.is_set():
             raise Stopped
+        if not known:
+            known = True
+            _begun(place, connection_id, field)
         if time.time() - told > _TELL_S:
             told = time.time()
             try:
-                asking.tell(place.redis, Progress(connection_id, field, "training", share, began=began))
+                tell("training", share)
             except RedisError as error:  # a training of minutes is not lost for a note
                 log.warning("how far a training is cannot be told: %s", error)
 
     try:
-        watch(0.0)
+        if place.stopping.is_set():
+            raise Stopped
+        tell("training")
         _fetch(place, connection_id)
         done = learning.attempt(place.store, connection_id, field, trigger, place.settings, watch)
     except Stopped:
-        asking.tell(place.redis, Progress(connection_id, field, "stopped", words="The trainer was stopped."))
+        tell("stopped", words="The trainer was stopped.")
         return
     except LabelLoopError as error:
         log.warning("connection %d, field %s: nothing is trained: %s", connection_id, field, error)
-        asking.tell(place.redis, Progress(connection_id, field, "failed", words=str(error)))
+        _begun(place, connection_id, field)
+        tell("failed", words=str(error))
         return
     except Exception as error:  # out of memory, say; whoever waits must hear of it
         log.exception("connection %d, field %s: the training failed", connection_id, field)
-        asking.tell(place.redis, Progress(connection_id, field, "failed", words=f"{type(error).__name__}: {error}"))
+        _begun(place, connection_id, field)
+        tell("failed", words=f"{type(error).__name__}: {error}")
         raise
-    asking.tell(place.redis, Progress(connection_id, field, done.state, 1.0, done.words, began))
+    _begun(place, connection_id, field)
+    tell(done.state, 1.0, done.words)
     log.info("connection %d, field %s: %s", connection_id, field, done.words)
     if done.state == "promoted":
         _push(place, connection_id)
+
+
+def _begun(place: Workplace, connection_id: int, field: str) -> None:
+    try:
+        asking.begun(place.redis, connection_id, field)
+    except RedisError as error:  # it is trained once more then, which does no harm
+        log.warning("that a training has begun cannot be told: %s", error)
 
 
 def _unfinished(place: Workplace) -> set[tuple[int, str]]:
@@ -79,18 +102,18 @@ def _unfinished(place: Workplace) -> set[tuple[int, str]]:
 
 def look(place: Workplace, connection_id: int) -> None:
     """Lets a former version serve again that answers the new labels better, and trains those fields of a connection
-    whose labels are enough for it."""
-    if not place.settings.refresh:
+    that are due."""
+    if not place.settings.refresh or place.stopping.is_set():
         return
     _fetch(place, connection_id)
     for one in _withdrawn(place, connection_id):
         log.warning("connection %d, field %s: %s", connection_id, one.field, one.words)
         asking.tell(place.redis, Progress(connection_id, one.field, "withdrawn", 1.0, one.words))
         _push(place, connection_id)
-    for field in learning.due_fields(place.store, connection_id, place.settings):
+    for field, trigger in triggers.due_fields(place.store, connection_id, place.settings).items():
         if place.stopping.is_set():
             return
-        serve(place, connection_id, field, "labels")
+        serve(place, connection_id, field, trigger)
 
 
 def _withdrawn(place: Workplace, connection_id: int) -> list[watching.Withdrawn]:
@@ -108,9 +131,11 @@ def _fetch(place: Workplace, connection_id: int) -> None:
 
 
 def resume(place: Workplace) -> None:
-    """Asks again for what a trainer left unfinished when it died or was stopped."""
+    """Asks again for what a trainer left unfinished when it died or was stopped, or had not begun yet."""
     for connection_id, field in sorted(_unfinished(place)):
-        asking.ask(place.redis, connection_id, field, "resumed")
+        asking.issue(place.redis, connection_id, field, "resumed")
+    for connection_id, field, trigger in asking.left(place.redis):
+        asking.issue(place.redis, connection_id, field, trigger)
 
 
 def put_back(place: Workplace, digest: str) -> None:

@@ -61,6 +61,7 @@ FRESHEN = "labelloop:freshen"
 REFRESH = "labelloop:refresh:{connection}"
 REFRESH_WANTED = "labelloop:refresh:wanted"
 REFRESH_LOOKED = "labelloop:refresh:{connection}:looked"
+REFRESH_SWEPT = "labelloop:refresh:swept"
 REFRESH_LEASE = "labelloop:refresh:{connection}:{field}:lease"
 FRESHEN_LEASE = "labelloop:freshen:{connection}:lease"
 

@@ -27,7 +27,8 @@ def read_annotation(
 
     Fields that mark or relate always say something: without a region, that there is none. A choice, a number, a text,
     an order or a remark that is not there is unsaid, and so is what the other answers hide. Labels that the field does
-    not have (any more) are left out; a choice of such alone is unsaid. Where a region stands nowhere in its text, its
+    not have (any more) are left out; a choice of such alone is unsaid; one that was renamed is the label that it is by
+    now (``Field.formerly``). Where a region stands nowhere in its text, its
     field is unsaid altogether: a part would read as the whole.
 
     Args:
@@ -113,7 +114,8 @@ class _Reader:
         return found
 
     def _find(self, field: Field) -> list[Span]:
-        paths = {label.path[-1]: label.path for label in field.labels}
+        paths = {former[-1]: path for former, path in field.formerly}
+        paths |= {label.path[-1]: label.path for label in field.labels}
         places = {source.name: place for place, source in enumerate(field.sources)}
         spans: dict[Hashable, Span] = {}
         for region in self._of(field):
@@ -154,6 +156,7 @@ class _Reader:
             direction = region.get("direction")
             direction = direction if direction in ("left", "bi") else "right"
             given = [one for one in region.get("labels") or () if isinstance(one, str)]
+            given = [field.today((one,))[-1] for one in given]
             labels = [one for one in given if one in offered] if offered and given else [""]
             for label in labels:
                 link = Link(head=spans[str(ends[0])], tail=spans[str(ends[1])], label=label, direction=direction)
@@ -194,7 +197,7 @@ def _labels(field: Field, content: Any) -> Answer | None:
     else:
         entries = content if _is_list(content) else [content]
         steps = [one if _is_list(one) else [one] for one in entries]
-        paths = [path for one in steps if (path := tuple(map(str, one))) in known]
+        paths = [path for one in steps if (path := field.today(tuple(map(str, one)))) in known]
     paths = list(dict.fromkeys(paths))
     return _said(field, labels=tuple(paths if field.multiple else paths[:1])) if paths else None
 

@@ -216,9 +216,14 @@ class StudioClient:
         return [found[number] for number in dict.fromkeys(ids) if number in found]
 
     def task_ids_without(self, project_id: int, version: str) -> list[int]:
-        """Ids of the tasks that hold no prediction of this version, in ascending order."""
+        """Ids of the tasks that hold no prediction of this version: first those whose predictions of the version that
+        stands in the project have a score, the least certain first; then the others, in ascending order."""
         lacking = _filter("predictions_model_versions", "not_contains", [version], "List")
-        return [task["id"] for page in self.tasks(project_id, 1000, [lacking], full=False) for task in page]
+        found = [task["id"] for page in self.tasks(project_id, 1000, [lacking], full=False) for task in page]
+        scored = [lacking, _filter("predictions_score", "greater_or_equal", 0, "Number")]  # what is asked for is shown
+        pages = self.tasks(project_id, 1000, scored, full=False) if found else ()
+        scores = {task["id"]: float(task["predictions_score"]) for page in pages for task in page}
+        return sorted(found, key=lambda number: (number not in scores, scores.get(number, 0.0), number))
 
     def sample_tasks(self, project_id: int, count: int, seed: int = 0) -> list[Json]:
         """A random sample of at most ``count`` tasks, drawn evenly from the whole project."""

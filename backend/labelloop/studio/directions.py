@@ -65,7 +65,7 @@ def _direction(name: str, told: Any) -> Direction:
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         raise RequestError(f"{where} are wrong: {wrong}.", _FORM) from None
-    texts = {"instruction": found.instruction, **found.options}
+    texts = {"instruction": found.instruction, **found.options, **found.renamed}
     if long := next((key for key, text in texts.items() if len(text) > MOST_CHARS), ""):
         raise RequestError(f"{where}: {long} has {len(texts[long])} characters; at most {MOST_CHARS} are taken.")
     return found
@@ -97,9 +97,10 @@ def direction_of(directions: Directions, name: str) -> Direction:
 
 
 def _over(under: Direction, told: Direction) -> dict[str, Any]:
-    """What a direction says, to be put over another one; of the options each by itself."""
-    said = {key: value for key in Direction.model_fields if (value := getattr(told, key)) and key != "options"}
-    return {**said, "options": {**under.options, **told.options}}
+    """What a direction says, to be put over another one; of the options and renamed labels each by itself."""
+    each = ("options", "renamed")
+    said = {key: value for key in Direction.model_fields if (value := getattr(told, key)) and key not in each}
+    return {**said, **{key: {**getattr(under, key), **getattr(told, key)} for key in each}}
 
 
 def notes(directions: Directions, tags: Mapping[str, str]) -> list[str]:
@@ -117,7 +118,7 @@ def notes(directions: Directions, tags: Mapping[str, str]) -> list[str]:
             known = f"its controls: {_listed(tags)}" if tags else "it has no controls"
             found.append(f'there are directions for "{name}", which the label config does not have ({known})')
         elif tags[name].lower() != "textarea" and (
-            idle := [key for key in said if key not in {"prompt", "task", "precision"}]
+            idle := [key for key in said if key not in {"prompt", "task", "precision", "renamed"}]
         ):
             found.append(f'the {_listed(idle)} of "{name}" have no effect: <{tags[name]}> is not written')
         elif tags[name].lower() != "textarea" and told.task not in {"", "people"}:

@@ -21,6 +21,7 @@ from labelloop.studio.fields import why as why_its_kind
 from labelloop.studio.labels import Skip
 from labelloop.studio.options import field_for, fields_for
 from labelloop.studio.questions import find_question
+from labelloop.studio.renamed import knowing_former, lost
 from labelloop.studio.render import render
 from labelloop.studio.sources import Config
 from labelloop.words import Field
@@ -102,7 +103,10 @@ def read_config(label_config: str, directions: Mapping[str, Direction] | None = 
         for field in fields
         if field.regions_of and not set(field.regions_of) - hidden.keys()
     }
-    left = [_without(field, hidden) for field in fields if field.name not in hidden]
+    renamed = {field.name: direction_of(config.directions, field.name).renamed for field in fields}
+    left = [
+        knowing_former(_without(field, hidden), renamed[field.name]) for field in fields if field.name not in hidden
+    ]
     tags = {name: str(node.tag) for name, node in controls.items()}
     tags |= {field.name: field.tag for field in left if field.kind == "relations"}
     return Schema(
@@ -110,7 +114,10 @@ def read_config(label_config: str, directions: Mapping[str, Direction] | None = 
         skipped | hidden,
         {field.name: why[field.name] for field in left},
         corrections,
-        tuple(notes(config.directions, tags)),
+        (
+            *notes(config.directions, tags),
+            *(note for field in left if field.name in config.directions for note in lost(field, renamed[field.name])),
+        ),
     )
 
 

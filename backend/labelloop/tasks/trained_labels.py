@@ -1,7 +1,13 @@
-"""A trained adapter as it serves a field that chooses labels: how it is kept, and what it adds to the chances."""
+"""A trained adapter as it serves a field that chooses labels: how it is kept, and what it adds to the chances.
+
+It reads texts as they were read in training: against the labels that there were, in the words that they had. What it
+says of these goes to the labels that they are by now; of labels that came since it says nothing, and what went is left
+out.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,38 +24,54 @@ from labelloop.tasks import voices
 from labelloop.tasks.calibration import Array
 from labelloop.tasks.refresh_labels import Refreshed, encoder_plan, reading
 from labelloop.tasks.voices import Voices
-from labelloop.words import FieldPlan
+from labelloop.words import FieldPlan, Label
 
 if TYPE_CHECKING:
     from labelloop.engines.encoder import Encoder
     from labelloop.engines.training import Recipe
 
 _SLOPE, _MEMORY, _ADAPTER, _TAUGHT = "slope", "voice_of_memory", "voice_of_adapter", "taught"
+_LABELS, _QUESTION = "labels", "question"
 
 
 @dataclass(frozen=True)
 class TrainedLabels:
-    """``adapter``: its sha256. ``meanings``: (n_labels, d) of the field's labels as they are today, to the base
-    encoder. ``taught``: (n_labels,) which of them it was trained on; of the others it says nothing."""
+    """``adapter``: its sha256. ``meanings``: (n_then, d) of the labels that the field had in training, to the base
+    encoder. ``now``: (n_then,) the column of each among today's labels, -1 where it is gone. ``taught``: (n_labels,)
+    which of today's it was trained on; of the others it says nothing."""
 
     adapter: str
     voices: Voices
     scale: Scale
     several: bool
     meanings: Vectors
+    now: NDArray[np.intp]
     taught: NDArray[np.bool_]
     encoder: Encoder
 
     def alone(self, texts: Sequence[str]) -> Array:
-        """(n_texts, n_labels) chances by the adapter alone, of all labels."""
+        """(n_texts, n_labels) chances by the adapter alone; none of labels that there were not in training."""
         similarities = self.encoder.embed(texts).astype(np.float64) @ self.meanings.T
-        return voices.chances(self.scale.odds(similarities), self.several)
+        said = voices.chances(self.scale.odds(similarities), self.several)
+        found: Array = np.zeros((len(texts), len(self.taught)))
+        together = np.maximum if self.several else np.add  # of labels that became one
+        for column, its in zip(self.now, said.T, strict=True):
+            if column >= 0:
+                together(found[:, column], its, out=found[:, column])
+        return found
 
     def chances(self, texts: Sequence[str], known: Array) -> Array:
         """(n_texts, n_labels) from chances of the same sort without the adapter: zero-shot, and memory where there is
-        some."""
+        some. Labels that there were not in training keep what is known of them."""
         learnt = voices.within(self.alone(texts), known, self.taught, self.several)
-        return voices.mix(self.voices, known, learnt, self.several)
+        mixed = voices.mix(self.voices, known, learnt, self.several)
+        came = np.ones(known.shape[1], np.bool_)
+        came[self.now[self.now >= 0]] = False
+        if came.any():
+            if not self.several:
+                mixed *= known[:, ~came].sum(axis=1, keepdims=True) / mixed[:, ~came].sum(axis=1, keepdims=True)
+            mixed[:, came] = known[:, came]
+        return mixed
 
 
 def keep(plan: FieldPlan, refreshed: Refreshed, recipe: Recipe, parent: Path) -> Path | None:
@@ -70,6 +92,8 @@ def keep(plan: FieldPlan, refreshed: Refreshed, recipe: Recipe, parent: Path) ->
             _MEMORY: its.memory,
             _ADAPTER: its.adapter,
             _TAUGHT: taught,
+            _LABELS: [label.model_dump(mode="json") for label in plan.field.labels],
+            _QUESTION: plan.field.question,
         },
     )
     return adapter_files.save(about, refreshed.weights, parent)
@@ -90,13 +114,22 @@ def serve(plan: FieldPlan, folder: Path, settings: Settings) -> TrainedLabels:
     told: dict[str, Any] = dict(adapter_files.read(folder)[0].trained)
     try:
         slope, of_memory, of_adapter = (float(told[name]) for name in (_SLOPE, _MEMORY, _ADAPTER))
-        paths = {tuple(path) for path in told[_TAUGHT]}
+        paths = {plan.field.today(tuple(path)) for path in told[_TAUGHT]}
+        labels = tuple(Label.model_validate_json(json.dumps(one)) for one in told[_LABELS])
+        then = plan.field.model_copy(update={"labels": labels, "question": str(told[_QUESTION])})
     except (KeyError, ValueError, TypeError) as error:
         raise ModelError(
             f"The adapter {folder} was not trained for choosing labels: {error} is missing.", "Train a new one."
         ) from error
-    known = reading(plan, settings)
-    scale = known.scale._replace(slope=slope)
-    taught = np.array([label.path in paths for label in plan.field.labels])
-    its_voices = Voices(of_memory, of_adapter)
-    return TrainedLabels(folder.name, its_voices, scale, plan.field.multiple, known.meanings, taught, encoder)
+    known = reading(plan.model_copy(update={"field": then}), settings)
+    columns = plan.field.columns
+    return TrainedLabels(
+        folder.name,
+        Voices(of_memory, of_adapter),
+        known.scale._replace(slope=slope),
+        plan.field.multiple,
+        known.meanings,
+        np.array([columns.get(plan.field.today(label.path), -1) for label in labels], np.intp),
+        np.array([label.path in paths for label in plan.field.labels]),
+        encoder,
+    )
