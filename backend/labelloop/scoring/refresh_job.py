@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from redis.exceptions import RedisError
 
@@ -34,7 +36,8 @@ def serve(place: Workplace, connection_id: int, field: str, trigger: Trigger) ->
         with place.lease(asking.lease(connection_id, field)) as ours:
             if ours:
                 if trigger != "resumed" or (connection_id, field) in _unfinished(place):
-                    _train(place, connection_id, field, trigger)
+                    with _pushing(place, connection_id):
+                        _train(place, connection_id, field, trigger)
                 return
 
 
@@ -69,8 +72,6 @@ def _train(place: Workplace, connection_id: int, field: str, trigger: Trigger) -
         raise
     asking.tell(place.redis, Progress(connection_id, field, done.state, 1.0, done.words, began))
     log.info("connection %d, field %s: %s", connection_id, field, done.words)
-    if done.state == "promoted":
-        _push(place, connection_id)
 
 
 def _unfinished(place: Workplace) -> set[tuple[int, str]]:
@@ -83,10 +84,10 @@ def look(place: Workplace, connection_id: int) -> None:
     if not place.settings.refresh:
         return
     _fetch(place, connection_id)
-    for one in _withdrawn(place, connection_id):
-        log.warning("connection %d, field %s: %s", connection_id, one.field, one.words)
-        asking.tell(place.redis, Progress(connection_id, one.field, "withdrawn", 1.0, one.words))
-        _push(place, connection_id)
+    with _pushing(place, connection_id):
+        for one in _withdrawn(place, connection_id):
+            log.warning("connection %d, field %s: %s", connection_id, one.field, one.words)
+            asking.tell(place.redis, Progress(connection_id, one.field, "withdrawn", 1.0, one.words))
     for field in learning.due_fields(place.store, connection_id, place.settings):
         if place.stopping.is_set():
             return
@@ -108,7 +109,9 @@ def _fetch(place: Workplace, connection_id: int) -> None:
 
 
 def resume(place: Workplace) -> None:
-    """Asks again for what a trainer left unfinished when it died or was stopped."""
+    """Does what a trainer left undone when it died or was stopped: the push of what it let serve, and its trainings."""
+    for connection in place.store.connections():
+        _push_owed(place, connection.id)
     for connection_id, field in sorted(_unfinished(place)):
         asking.ask(place.redis, connection_id, field, "resumed")
 
@@ -128,13 +131,39 @@ def put_back(place: Workplace, digest: str) -> None:
         _push(place, connection.id)
 
 
-def _push(place: Workplace, connection_id: int) -> None:
-    """The new version into the project's tasks; its name stands there when all of them have it."""
+@contextmanager
+def _pushing(place: Workplace, connection_id: int) -> Iterator[None]:
+    """What comes to serve in the block is pushed after it; by the next trainer where this one dies in between."""
+    place.redis.hsetnx(wire.REFRESH_SERVED, str(connection_id), _serving(place, connection_id))
+    try:
+        yield
+    finally:
+        _push_owed(place, connection_id)
+
+
+def _push_owed(place: Workplace, connection_id: int) -> None:
+    """Pushes the champion, if another version served when a trainer last set to work on the connection."""
+    served = place.redis.hget(wire.REFRESH_SERVED, str(connection_id))
+    if served is None:
+        return
+    if served.decode() == _serving(place, connection_id) or _push(place, connection_id):
+        place.redis.hdel(wire.REFRESH_SERVED, str(connection_id))
+
+
+def _serving(place: Workplace, connection_id: int) -> str:
+    champion = place.store.champion(connection_id)
+    return champion.name if champion else ""
+
+
+def _push(place: Workplace, connection_id: int) -> bool:
+    """The new version into the project's tasks; its name stands there when all of them have it. False: not yet."""
     connection = place.store.connection(connection_id)
     if not (connection.server_url and push.token_of(connection, place.settings)):
-        return
+        return True
     try:
         scoring = queues.Scoring(place.settings.find_redis_url(), place.settings)
         push.start(connection_id, place.settings, place.store, scoring)
     except LabelLoopError as error:
         log.warning("connection %d: the new version is not pushed yet: %s", connection_id, error)
+        return False
+    return True
