@@ -36,7 +36,7 @@ from support.working import Project, stored
 
 RESULTS = Path(__file__).parent / "results"
 TASKS, ROUNDS, LABELS, SEED = 500, 5, 40, 20
-SETTINGS = {"sync_s": 30, "refresh_budget": 3.0}
+SETTINGS = {"sync_s": 30, "refresh_budget": 10.0}
 PAUSE_S = (0.2, 1.0)
 BREAK_S, SETTLE_S = 120.0, 900.0
 HINTED_BEFORE = 4  # this round, counted from 1

@@ -36,8 +36,7 @@ def serve(place: Workplace, connection_id: int, field: str, trigger: Trigger) ->
         with place.lease(asking.lease(connection_id, field)) as ours:
             if ours:
                 if trigger != "resumed" or (connection_id, field) in _unfinished(place):
-                    with _pushing(place, connection_id):
-                        _train(place, connection_id, field, trigger)
+                    _train(place, connection_id, field, trigger)
                 return
 
 
@@ -58,7 +57,8 @@ def _train(place: Workplace, connection_id: int, field: str, trigger: Trigger) -
     try:
         watch(0.0)
         _fetch(place, connection_id)
-        done = learning.attempt(place.store, connection_id, field, trigger, place.settings, watch)
+        with _pushing(place, connection_id):
+            done = learning.attempt(place.store, connection_id, field, trigger, place.settings, watch)
     except Stopped:
         asking.tell(place.redis, Progress(connection_id, field, "stopped", words="The trainer was stopped."))
         return
