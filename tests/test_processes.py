@@ -54,6 +54,25 @@ def test_a_crashed_process_is_started_again(tmp_path: Path) -> None:
     assert len(lines) == 1 and "one ended with code -9" in lines[0]
 
 
+def test_one_that_dies_once_more_while_it_comes_back_is_started_again(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    ready.touch()
+    once = tmp_path / "once"
+    once.touch()
+    script = f"if [ -f {once} ] && [ ! -f {ready} ]; then rm {once}; exit 9; fi; touch {ready}; exec sleep 600"
+    with Supervisor(tmp_path) as supervisor:
+        supervisor.add("one", ["bash", "-c", script], ready=ready.is_file)
+        [(_, first)] = supervisor.pids()
+        ready.unlink()
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: not alive(first))
+        supervisor.check()
+        assert list(supervisor.pids()) == [] and not once.exists()
+        supervisor.check()
+        [(_, third)] = supervisor.pids()
+        assert alive(third)
+
+
 def test_one_that_keeps_crashing_stops_everything_and_shows_its_last_words(tmp_path: Path) -> None:
     with (
         pytest.raises(ProcessFailedError, match=r"(?s)bad ended with code 3.*last words"),

@@ -190,7 +190,12 @@ class Supervisor:
                     f"Its log: {process.log}",
                 )
             self._report(f"{process.name} ended with code {code}; starting it again (log: {process.log})")
-            self._start(process)
+            try:
+                self._start(process)
+            except ProcessFailedError:
+                if process.popen.poll() is None:
+                    raise
+                # it died once more before it was ready: that is one more crash, which the next look counts
 
     def wait(self) -> None:
         """Keeps everything up until Ctrl-C or SIGTERM."""

@@ -205,6 +205,37 @@ def test_texts_of_writers_stay_but_for_the_very_next_tasks(
     assert asked.count({"summary"}) == 5 and asked.count({"topic"}) == 7
 
 
+def test_what_a_worker_was_at_when_it_died_is_done_by_the_next(
+    place: Workplace, connection: int, says: dict[str, tuple[str, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Studio.held = [("text", "Zog", 0.5)]
+    says |= {"text": ("Bim", 0.9)}
+    lease = wire.FRESHEN_LEASE.format(connection=connection)
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:  # nothing of what a death leaves out is done
+        killed.setattr(freshen_steps, "_freshen", die)
+        killed.setattr(place.redis, "srem", lambda *_: 0)
+        freshen.want(place.redis, connection)
+        with pytest.raises(KeyboardInterrupt):
+            jobs.freshen()
+    place.redis.delete(wire.rq_list("predict"))
+    place.redis.set(lease, "of the dead")
+    assert not freshen.sweep(place.redis), "while its lease lasts it may live"
+    freshen.want(place.redis, connection)
+    jobs.freshen()  # the next worker comes back before the lease of the dead one ends
+    assert Studio.replaced == []
+    place.redis.delete(wire.rq_list("predict"), lease)
+    assert freshen.sweep(place.redis) and not freshen.sweep(place.redis)
+    assert place.redis.llen(wire.rq_list("predict")) == 1
+    jobs.freshen()
+    assert Studio.replaced == [(100, "Bim", 0.9)]
+    place.redis.delete(wire.rq_list("predict"))
+    assert not freshen.sweep(place.redis)
+
+
 def test_without_a_token_nothing_is_asked(place: Workplace, store: Store, connection: int) -> None:
     store.update_connection(connection, token="")
     Studio.held = [("text", "Zog", 0.5)]

@@ -8,11 +8,11 @@ import pytest
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from labelloop.errors import NoWorkerError, RequestError
+from labelloop.errors import NoWorkerError, QueueDownError, RequestError
 from labelloop.learning import refresh as learning
 from labelloop.learning import refreshes, triggers
 from labelloop.learning.store import Store
-from labelloop.scoring import refresh, refresh_job, wire
+from labelloop.scoring import push, refresh, refresh_job, wire
 from labelloop.scoring.workplace import Workplace
 from labelloop.words import Bundle
 
@@ -190,6 +190,43 @@ def test_what_was_asked_for_survives_a_stop_and_a_death_at_any_moment(
             work(trainer)
     refresh_job.resume(trainer)
     assert work(trainer) == 1 and begun == ["command", "command", "resumed"]
+
+
+@pytest.mark.parametrize("what", ["dies", "finds no Redis", "goes on"])
+def test_what_was_promoted_is_pushed_also_where_the_trainer_dies_before(
+    trainer: Workplace, store: Store, connection: int, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    store.update_connection(connection, server_url="http://studio", token="token")
+    first = store.serve(connection, bundle, {})
+    better = Bundle(plans=tuple(one.model_copy(update={"calibration": {"constants": {}}}) for one in bundle.plans))
+
+    def attempt(*_: object) -> object:
+        store.serve(connection, better, {})
+        return learning.Done("promoted", "Promoted.")
+
+    def fail(*_: object) -> object:
+        raise QueueDownError("Redis does not answer.", "")
+
+    def pushed() -> str:
+        found = push.read(trainer.redis, connection)
+        return found.version if found else ""
+
+    monkeypatch.setattr(learning, "attempt", attempt)
+    refresh.ask(trainer.redis, connection, "topic", "command")
+    with monkeypatch.context() as killed:
+        if what == "dies":
+            killed.setattr(refresh_job, "_push_owed", lambda *_: None)
+        elif what != "goes on":
+            killed.setattr(push, "start", fail)
+        work(trainer)
+    champion = store.champion(connection)
+    assert champion is not None and champion.name != first.name
+    assert pushed() == (champion.name if what == "goes on" else "")
+    refresh_job.resume(trainer)
+    assert pushed() == champion.name
+    trainer.redis.delete(wire.PUSH.format(connection=connection))
+    refresh_job.resume(trainer)
+    assert pushed() == "", "once is enough"
 
 
 def test_a_bundle_whose_adapter_is_lost_gives_way_to_the_version_before(

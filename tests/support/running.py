@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,11 +12,12 @@ from typing import Any
 from labelloop.connect import Connected, connect
 from labelloop.demo.label_studio import LabelStudioServer, free_port
 from labelloop.learning.store import Store
-from labelloop.processes import Supervisor
+from labelloop.processes import Supervisor, end, spawn
 from labelloop.scoring import push
 from labelloop.scoring.queues import Scoring
 from labelloop.settings import Settings
 from labelloop.up import add_services
+from support.waiting import until
 
 
 @dataclass
@@ -64,3 +66,21 @@ def running_beside(studio: LabelStudioServer, folder: Path, **more: Any) -> Iter
         yield Running(settings, store, scoring, studio)
         scoring.redis.close()
         store.close()
+
+
+@contextmanager
+def up_beside(studio: LabelStudioServer, folder: Path, **more: Any) -> Iterator[tuple[Running, int]]:
+    """As ``running_beside``, by the command `labelloop up`, which starts again what dies; with its process id."""
+    settings = Settings(data_dir=folder / "data", port=free_port(), **more)
+    log = folder / "log" / "up.log"
+    process = spawn([sys.executable, "-m", "labelloop", "up"], settings.environment(), log)
+    try:
+        until(lambda: process.poll() is not None or "LabelLoop runs" in log.read_text(), 240)
+        assert process.poll() is None, log.read_text()
+        store = Store(settings.store_url)
+        scoring = Scoring(settings.find_redis_url(), settings)
+        yield Running(settings, store, scoring, studio), process.pid
+        scoring.redis.close()
+        store.close()
+    finally:
+        end(process, grace_s=60)  # it ends its own processes, one after the other

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from redis.exceptions import RedisError
 
-from labelloop.scoring import push, reading, refresh, tickets, wire
+from labelloop.scoring import freshen, push, reading, refresh, tickets, wire
 from labelloop.scoring.workplace import Workplace
 
 log = logging.getLogger(__name__)
@@ -63,6 +63,7 @@ class Beat(threading.Thread):
                 self._swept = time.monotonic()
                 tickets.sweep(self._place.redis)
                 push.sweep(self._place.redis)
+                freshen.sweep(self._place.redis)
                 reading.sweep(self._place.redis, self._place.settings.sync_s)
                 if self._place.settings.refresh and self._place.settings.refresh_every:
                     refresh.sweep(self._place.redis)

@@ -40,16 +40,18 @@ Json = dict[str, Any]
 
 def serve(place: Workplace) -> None:
     """Does what is wanted, if nobody is at it; what is wanted meanwhile is done, too."""
-    while not place.stopping.is_set() and (wanted := place.redis.spop(wire.FRESHEN)) is not None:
+    while not place.stopping.is_set() and (wanted := place.redis.srandmember(wire.FRESHEN)) is not None:
         connection_id = int(wanted)
         with place.lease(wire.FRESHEN_LEASE.format(connection=connection_id)) as ours:
-            if not ours:  # whoever is at it looks again when it is done
-                place.redis.sadd(wire.FRESHEN, connection_id)
+            if not ours:  # whoever is at it looks again when it is done; ``freshen.sweep`` does where it died
                 return
+            place.redis.smove(wire.FRESHEN, wire.FRESHENING, wanted)
             try:
                 _freshen(place, connection_id)
             except LabelLoopError as error:
                 log.warning("connection %d: the next tasks are not fresh: %s", connection_id, error)
+            finally:
+                place.redis.srem(wire.FRESHENING, wanted)
 
 
 def _freshen(place: Workplace, connection_id: int) -> int:

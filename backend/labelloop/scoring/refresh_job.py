@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from redis.exceptions import RedisError
 
@@ -68,7 +70,8 @@ def _train(place: Workplace, connection_id: int, field: str, trigger: Trigger) -
             raise Stopped
         tell("training")
         _fetch(place, connection_id)
-        done = learning.attempt(place.store, connection_id, field, trigger, place.settings, watch)
+        with _pushing(place, connection_id):
+            done = learning.attempt(place.store, connection_id, field, trigger, place.settings, watch)
     except Stopped:
         tell("stopped", words="The trainer was stopped.")
         return
@@ -85,8 +88,6 @@ def _train(place: Workplace, connection_id: int, field: str, trigger: Trigger) -
     _begun(place, connection_id, field)
     tell(done.state, 1.0, done.words)
     log.info("connection %d, field %s: %s", connection_id, field, done.words)
-    if done.state == "promoted":
-        _push(place, connection_id)
 
 
 def _begun(place: Workplace, connection_id: int, field: str) -> None:
@@ -106,10 +107,10 @@ def look(place: Workplace, connection_id: int) -> None:
     if not place.settings.refresh or place.stopping.is_set():
         return
     _fetch(place, connection_id)
-    for one in _withdrawn(place, connection_id):
-        log.warning("connection %d, field %s: %s", connection_id, one.field, one.words)
-        asking.tell(place.redis, Progress(connection_id, one.field, "withdrawn", 1.0, one.words))
-        _push(place, connection_id)
+    with _pushing(place, connection_id):
+        for one in _withdrawn(place, connection_id):
+            log.warning("connection %d, field %s: %s", connection_id, one.field, one.words)
+            asking.tell(place.redis, Progress(connection_id, one.field, "withdrawn", 1.0, one.words))
     for field, trigger in triggers.due_fields(place.store, connection_id, place.settings).items():
         if place.stopping.is_set():
             return
@@ -131,7 +132,10 @@ def _fetch(place: Workplace, connection_id: int) -> None:
 
 
 def resume(place: Workplace) -> None:
-    """Asks again for what a trainer left unfinished when it died or was stopped, or had not begun yet."""
+    """Does what a trainer left undone when it died or was stopped: the push of what it let serve, and its trainings,
+    those that it had not begun yet as well."""
+    for connection in place.store.connections():
+        _push_owed(place, connection.id)
     for connection_id, field in sorted(_unfinished(place)):
         asking.issue(place.redis, connection_id, field, "resumed")
     for connection_id, field, trigger in asking.left(place.redis):
@@ -153,13 +157,39 @@ def put_back(place: Workplace, digest: str) -> None:
         _push(place, connection.id)
 
 
-def _push(place: Workplace, connection_id: int) -> None:
-    """The new version into the project's tasks; its name stands there when all of them have it."""
+@contextmanager
+def _pushing(place: Workplace, connection_id: int) -> Iterator[None]:
+    """What comes to serve in the block is pushed after it; by the next trainer where this one dies in between."""
+    place.redis.hsetnx(wire.REFRESH_SERVED, str(connection_id), _serving(place, connection_id))
+    try:
+        yield
+    finally:
+        _push_owed(place, connection_id)
+
+
+def _push_owed(place: Workplace, connection_id: int) -> None:
+    """Pushes the champion, if another version served when a trainer last set to work on the connection."""
+    served = place.redis.hget(wire.REFRESH_SERVED, str(connection_id))
+    if served is None:
+        return
+    if served.decode() == _serving(place, connection_id) or _push(place, connection_id):
+        place.redis.hdel(wire.REFRESH_SERVED, str(connection_id))
+
+
+def _serving(place: Workplace, connection_id: int) -> str:
+    champion = place.store.champion(connection_id)
+    return champion.name if champion else ""
+
+
+def _push(place: Workplace, connection_id: int) -> bool:
+    """The new version into the project's tasks; its name stands there when all of them have it. False: not yet."""
     connection = place.store.connection(connection_id)
     if not (connection.server_url and push.token_of(connection, place.settings)):
-        return
+        return True
     try:
         scoring = queues.Scoring(place.settings.find_redis_url(), place.settings)
         push.start(connection_id, place.settings, place.store, scoring)
     except LabelLoopError as error:
         log.warning("connection %d: the new version is not pushed yet: %s", connection_id, error)
+        return False
+    return True
