@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from labelloop.engines.recent import Recent
 from labelloop.settings import Settings
 from labelloop.words import FieldPlan
 
-if TYPE_CHECKING:
-    from labelloop.tasks.trained_labels import TrainedLabels
-
-_ready: Recent[tuple[str, str, str], TrainedLabels] = Recent(16)
+_ready: Recent[tuple[str, str, str], Any] = Recent(16)
 
 
 def folder(settings: Settings) -> Path:
@@ -27,15 +24,18 @@ def check(place: Path) -> None:
     adapter_files.read(place)
 
 
-def ready(plan: FieldPlan, settings: Settings) -> TrainedLabels | None:
-    """What was trained for the plan; None where nothing is.
+def ready(plan: FieldPlan, settings: Settings) -> Any:
+    """What was trained for the plan: ``TrainedSpans`` of one that marks entities, ``TrainedRelations`` of one that
+    relates, else ``TrainedLabels``; None where nothing is.
 
     Raises:
         ModelError: the adapter is missing or damaged, or was trained on another model.
     """
     if plan.adapter is None:
         return None
-    from labelloop.tasks.trained_labels import serve
+    from labelloop.tasks import trained_labels, trained_relations, trained_spans
 
+    kinds = {"entities": trained_spans.serve, "relations": trained_relations.serve}
+    serve = kinds.get(plan.field.kind, trained_labels.serve)
     key = (plan.model_dump_json(), str(folder(settings)), settings.device)
     return _ready.get([key], lambda _: [serve(plan, folder(settings) / str(plan.adapter), settings)])[0]
