@@ -71,7 +71,7 @@ def train(
     its: FieldPlan, known: Sequence[Example], cpu: Settings, watch: Watch = lambda share: None, **more: float
 ) -> tuple[SpanLesson, Path | None, Refreshed]:
     lesson = refresh_spans.lesson(its, known, cpu)
-    return lesson, *refresh_places.train(its, lesson, refresh_spans.places(lesson), cpu, watch, how=RECIPE, **more)
+    return lesson, *refresh_places.train(its, lesson, cpu, watch, how=RECIPE, **more)
 
 
 def answers(its: FieldPlan, texts: Sequence[str], cpu: Settings, memory: object = None) -> list[Answer]:
@@ -107,8 +107,8 @@ def test_it_learns_what_people_mean_and_serves_names_that_it_has_not_seen(
     cpu: Settings, crossed: tuple[FieldPlan, SpanLesson, Path, Refreshed]
 ) -> None:
     its, _, folder, made = crossed
-    assert made.told["accuracy_adapter"] > made.told["accuracy_zero_shot"]
-    assert made.told["accuracy_both"] >= made.told["accuracy_memory"]
+    assert made.told["f1_adapter"] > made.told["f1_zero_shot"]
+    assert made.told["f1_both"] >= made.told["f1_memory"]
     plan, _ = serving(its, folder, cpu)
     memory = recollection.learn(plan, examples("Place", "Person"), 1, cpu)
     assert told(answers(its, NEW[:1], cpu, memory)[0]) == [("Walter", "Person"), ("Boston", "Place")]
@@ -139,7 +139,7 @@ def test_what_is_judged_was_not_seen(cpu: Settings, crossed: tuple[FieldPlan, Sp
     assert hits[1] >= hits[0]
     strange = Example(reading("we met at xyzzy."), spans=(mark("we met at xyzzy.", "xyzzy", "Place"),))
     alone = refresh_spans.lesson(its, [*examples("Place", "Person", 4), strange], cpu)
-    row = next(row for row, (owner, start, _) in enumerate(alone.places) if (owner, start) == (4, 10))
+    row = next(row for row, (owner, start, _) in enumerate(alone.where) if (owner, start) == (4, 10))
     out = np.array([row])
     assert np.isnan(alone.remembered([(out, np.arange(row))])[row]).all()
 
@@ -193,9 +193,9 @@ def test_who_watches_can_stop_it(cpu: Settings) -> None:
 def test_spans_with_lost_labels_are_no_evidence(cpu: Settings) -> None:
     its = tasks.plan(make_field("Person"), cpu)
     lesson = refresh_spans.lesson(its, examples("Person", "Gone", 12), cpu)
-    assert len(lesson.places) > 0
+    assert len(lesson.where) > 0
     gone = {(o, s.start, s.end) for o, one in enumerate(examples("Person", "Gone", 12)) for s in one.spans[1:]}
-    assert not gone & set(lesson.places)
+    assert not gone & set(lesson.where)
 
 
 def test_an_adapter_that_is_damaged_or_for_another_kind_is_refused(

@@ -68,6 +68,19 @@ class Lesson:
         """How many items it was made of."""
         return len(self.texts)
 
+    @property
+    def measure(self) -> str:
+        """What ``value`` is."""
+        return "accuracy"
+
+    def value(self, chances: Array) -> float:
+        """How good answers by these chances are, (n, n_labels) in all."""
+        return accuracy(chances, self.right, self.several)
+
+    def worthy(self, known: Array, both: Array) -> bool:
+        """Whether an adapter that is not silent is worth to be kept; the chances are without and with it."""
+        return True
+
     def remembered(self, parts: Sequence[Part]) -> Array:
         """(n, n_labels) chances with memory, of each part by a head on the rest; NaN where nothing would be said."""
         vectors, right, zero_shot = self.vectors, self.right, self.zero_shot
@@ -215,9 +228,9 @@ def train(
     its = heard[best][0]
     both = voices.mix(its, known, learnt[best], lesson.several)
     for name, what in {"zero_shot": lesson.zero_shot, "memory": known, "adapter": learnt[best], "both": both}.items():
-        told[f"accuracy_{name}"] = round(accuracy(what[asked], right, lesson.several), 4)
+        told[f"{lesson.measure}_{name}"] = round(lesson.value(what), 4)
     told |= {"stopped_at": best}
-    if not its.adapter:
+    if not its.adapter or not lesson.worthy(known, both):
         return nothing("it does not help")
     made = Refreshed(its, lesson.scale.slope, seen, {}, told, known, both)
     for mark, pupil in run.steps(everything):

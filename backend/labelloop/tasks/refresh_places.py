@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -11,11 +12,13 @@ import numpy as np
 
 from labelloop.engines import Vectors, load
 from labelloop.engines.scale import Scale
+from labelloop.errors import SettingsError
 from labelloop.settings import Settings
 from labelloop.tasks import refresh_labels, trained, trained_places
+from labelloop.tasks.calibration import Array
 from labelloop.tasks.refresh_labels import Lesson, Refreshed, Watch
 from labelloop.tasks.trained_places import Name
-from labelloop.words import FieldPlan
+from labelloop.words import Answer, FieldPlan
 
 if TYPE_CHECKING:
     from labelloop.engines.encoder import Encoder
@@ -35,10 +38,41 @@ class Places(NamedTuple):
     names: Sequence[Name]
 
 
+@dataclass(frozen=True)
+class PlaceLesson(Lesson):
+    """A ``Lesson`` whose rows are places in examples. ``texts``: of each row that of its example. ``learned``: those of
+    all examples, also of such as have no place."""
+
+    learned: Sequence[str]
+    places: Places
+
+    @property
+    def examples(self) -> int:
+        return len(self.learned)
+
+    @property
+    def measure(self) -> str:
+        return "f1"
+
+    def worthy(self, known: Array, both: Array) -> bool:
+        return self.value(both) >= self.value(known)
+
+    def answers(self, chances: Array) -> tuple[Answer, ...]:
+        """Of each example, from the chances of all rows, NaN where nothing would be said."""
+        raise NotImplementedError
+
+
 def shared(texts: Sequence[str], places: Sequence[Place]) -> tuple[list[str], list[Place]]:
     """Each text once, and the places in them."""
     number = {text: place for place, text in enumerate(dict.fromkeys(texts))}
     return list(number), [place._replace(text=number[texts[place.text]]) for place in places]
+
+
+def untrainable(plan: FieldPlan) -> SettingsError:
+    return SettingsError(
+        f"The field {plan.field.name!r} cannot be trained: it is served by {plan.engine}.",
+        "What is trained of this kind are fields that the encoder serves.",
+    )
 
 
 def encoder_of(plan: FieldPlan, settings: Settings) -> Encoder:
@@ -68,13 +102,12 @@ def recipe(settings: Settings) -> Recipe:
     """How adapters of places are trained."""
     from labelloop.engines.training import Recipe
 
-    return Recipe(method=settings.peft, rate=1e-3)
+    return Recipe(method=settings.peft, rate=1e-3, epochs=6, batch=8)
 
 
 def train(
     plan: FieldPlan,
-    lesson: Lesson,
-    places: Places,
+    lesson: PlaceLesson,
     settings: Settings,
     watch: Watch = lambda share: None,
     seconds: float = math.inf,
@@ -85,7 +118,7 @@ def train(
     sha256 names, of ``trained.folder``; None where training helped nothing.
 
     Args:
-        places: those of the lesson's rows. alike: equal for texts of examples that are copies of each other. how: other
+        alike: equal for texts of examples that are copies of each other. how: other
             than ``recipe``.
 
     Raises:
@@ -94,7 +127,7 @@ def train(
     from labelloop.engines.span_training import SpanCourse
 
     how = how or recipe(settings)
-    course = SpanCourse(encoder_of(plan, settings), places.texts, places.each, lesson.meanings, how)
+    course = SpanCourse(encoder_of(plan, settings), lesson.places.texts, lesson.places.each, lesson.meanings, how)
     copies = [alike(text) for text in lesson.texts]
     made = refresh_labels.train(lesson, course, watch, seconds, copies=copies)
-    return trained_places.keep(plan, places.names, lesson.scale, made, how, trained.folder(settings)), made
+    return trained_places.keep(plan, lesson.places.names, lesson.scale, made, how, trained.folder(settings)), made

@@ -14,10 +14,10 @@ from labelloop.settings import Settings
 from labelloop.tasks import memory, recollection, refresh_places, relation_memory, structured
 from labelloop.tasks.calibration import Array
 from labelloop.tasks.pairs import Pair
-from labelloop.tasks.refresh_labels import Lesson, Part
-from labelloop.tasks.refresh_places import Places
+from labelloop.tasks.refresh_labels import Part
+from labelloop.tasks.refresh_places import PlaceLesson, Places, shared
 from labelloop.tasks.relation_memory import Accepted
-from labelloop.tasks.relations import Column, Judged
+from labelloop.tasks.relations import Column, Judged, relation_f1
 from labelloop.tasks.roll import Example, Roll
 from labelloop.tasks.trained_places import Name
 from labelloop.words import Answer, FieldPlan, Reading
@@ -30,21 +30,20 @@ _RELATED = "is related to"  # where relations have no names
 
 
 @dataclass(frozen=True)
-class RelationLesson(Lesson):
-    """A row is a pair of regions of an example; the last column is that of no relation. ``texts``: of each row that of
-    its example. ``judged``: what models say of it without memory; its owner counts ``learned``, the texts of all
-    examples, and ``accepted``."""
+class RelationLesson(PlaceLesson):
+    """A row is a pair of regions of an example; the last column is that of no relation. ``judged``: what models say of
+    it without memory; its owner counts the examples, as ``accepted`` does."""
 
     plan: FieldPlan
     columns: Sequence[Column]
     judged: Sequence[Judged]
     accepted: Sequence[Accepted]
-    learned: Sequence[str]
     settings: Settings
 
-    @property
-    def examples(self) -> int:
-        return len(self.learned)
+    def value(self, chances: Array) -> float:
+        known = {label.path[-1] for label in self.plan.field.labels} or {""}
+        gold = [[link for link in one.links if link.label in known] for one in self.accepted]
+        return relation_f1(gold, [one.links for one in self.answers(chances)])["f1"]
 
     def remembered(self, parts: Sequence[Part]) -> Array:
         found = self.zero_shot.copy()
@@ -59,7 +58,6 @@ class RelationLesson(Lesson):
         return found
 
     def answers(self, chances: Array) -> tuple[Answer, ...]:
-        """Of each example, from the chances of all rows."""
         its = [one._replace(chances=row) for one, row in zip(self.judged, chances, strict=True)]
         return tuple(structured.related(self.plan, len(self.learned), [its] if its else [], self.settings, None))
 
@@ -69,6 +67,8 @@ def lesson(plan: FieldPlan, examples: Sequence[Example], settings: Settings) -> 
 
     Args, raises: as ``refresh_spans.lesson``.
     """
+    if not structured.relates(plan):
+        raise refresh_places.untrainable(plan)
     used = Roll.of(plan.field, examples).latest(memory.MOST_EXAMPLES)
     columns = structured.relation_columns(plan, settings)
     accepted = [Accepted(Reading.model_validate_json(one.text), one.links) for one in used]
@@ -77,28 +77,23 @@ def lesson(plan: FieldPlan, examples: Sequence[Example], settings: Settings) -> 
     judged = [one._replace(owner=of.item) for one, of in zip(said, told, strict=True)]
     names = meanings(plan, settings)
     n_columns = 1 + len(columns)
-    texts, its = refresh_places.shared([one.text for one in judged], pieces([one.pair for one in judged]))
+    places = Places(*shared([one.text for one in judged], pieces([one.pair for one in judged])), names_of(columns))
     return RelationLesson(
-        [used[one.owner].text for one in judged],
-        np.zeros((len(judged), 0), np.float32),
-        np.eye(n_columns, dtype=bool)[[one.column for one in told]],
-        np.array([one.chances for one in judged]).reshape(len(judged), n_columns),
-        False,
-        names,
-        refresh_places.scale(plan, texts, its, names, settings),
-        plan,
-        columns,
-        judged,
-        accepted,
-        [one.text for one in used],
-        settings,
+        texts=[used[one.owner].text for one in judged],
+        vectors=np.zeros((len(judged), 0), np.float32),
+        right=np.eye(n_columns, dtype=bool)[[one.column for one in told]],
+        zero_shot=np.array([one.chances for one in judged]).reshape(len(judged), n_columns),
+        several=False,
+        meanings=names,
+        scale=refresh_places.scale(plan, places.texts, places.each, names, settings),
+        learned=[one.text for one in used],
+        places=places,
+        plan=plan,
+        columns=columns,
+        judged=judged,
+        accepted=accepted,
+        settings=settings,
     )
-
-
-def places(lesson: RelationLesson) -> Places:
-    """The pairs of a lesson as an adapter reads them."""
-    its = pieces([one.pair for one in lesson.judged])
-    return Places(*refresh_places.shared([one.text for one in lesson.judged], its), names_of(lesson.columns))
 
 
 def pieces(pairs: Sequence[Pair]) -> list[Place]:

@@ -14,11 +14,12 @@ import numpy as np
 
 from labelloop.engines import Vectors
 from labelloop.settings import Settings
-from labelloop.tasks import entities, memory, recollection, refresh_places, span_memory
+from labelloop.tasks import entities, memory, recollection, refresh_places, span_memory, structured
 from labelloop.tasks.calibration import Array
+from labelloop.tasks.entities import placed, span_f1
 from labelloop.tasks.entity_labels import told
-from labelloop.tasks.refresh_labels import Lesson, Part
-from labelloop.tasks.refresh_places import Places
+from labelloop.tasks.refresh_labels import Part
+from labelloop.tasks.refresh_places import PlaceLesson, Places
 from labelloop.tasks.roll import Example, Roll
 from labelloop.tasks.span_memory import Marked
 from labelloop.tasks.trained_places import Name
@@ -31,20 +32,18 @@ _NOTHING = ("nothing in particular", "no name")
 
 
 @dataclass(frozen=True)
-class SpanLesson(Lesson):
-    """A row is a passage of ``marked[owner]`` that may be marked, from ``start`` to ``end``: ``places`` (owner, start,
-    end). The first column is that of no label. ``texts``: of each row that of its example. ``learned``: texts of all
-    examples, ``groups``: of each how many of ``marked`` are its."""
+class SpanLesson(PlaceLesson):
+    """A row is a passage of ``marked[owner]`` that may be marked, from ``start`` to ``end``: ``where`` (owner, start,
+    end). The first column is that of no label. ``groups``: of each example how many of ``marked`` are its."""
 
     field: Field
     marked: Sequence[Marked]
-    places: Sequence[tuple[int, int, int]]
-    learned: Sequence[str]
+    where: Sequence[tuple[int, int, int]]
     groups: Sequence[int]
 
-    @property
-    def examples(self) -> int:
-        return len(self.learned)
+    def value(self, chances: Array) -> float:
+        found = placed(self.field, [its.passage for its in self.marked], self._drafts(chances))
+        return span_f1([its.spans for its in self.marked], found)["f1"]
 
     def remembered(self, parts: Sequence[Part]) -> Array:
         """What is said of passages of examples that memory has not seen; NaN where they are not proposed."""
@@ -56,19 +55,20 @@ class SpanLesson(Lesson):
             others = span_memory.learn(self.field, known, 0)
             rows: dict[int, span_memory.Rows] = {}
             for row in out:
-                owner, start, end = self.places[row]
+                owner, start, end = self.where[row]
                 if owner not in rows:
                     rows[owner] = proposed([self.marked[owner]], others)
                 found[row] = rows[owner].get((0, start, end), np.nan)
         return found
 
     def answers(self, chances: Array) -> tuple[Answer, ...]:
-        """Of each example, from the chances of all rows, NaN where nothing is proposed."""
-        asked = np.flatnonzero(~np.isnan(chances).any(axis=1))
-        drafts = span_memory.decided({self.places[row]: chances[row] for row in asked})
         its = iter(self.marked)
         passages = [[next(its).passage for _ in range(count)] for count in self.groups]
-        return tuple(entities.answers_of(self.field, passages, drafts))
+        return tuple(entities.answers_of(self.field, passages, self._drafts(chances)))
+
+    def _drafts(self, chances: Array) -> list[entities.Draft]:
+        asked = np.flatnonzero(~np.isnan(chances).any(axis=1))
+        return span_memory.decided({self.where[row]: chances[row] for row in asked})
 
 
 def proposed(marked: Sequence[Marked], known: span_memory.SpanMemory | None) -> span_memory.Rows:
@@ -86,8 +86,11 @@ def lesson(plan: FieldPlan, examples: Sequence[Example], settings: Settings) -> 
         examples: as of ``recollection.learn``; held-out ones must not be among them.
 
     Raises:
+        SettingsError: no encoder marks the field's spans, so there is nothing to train.
         ModelError: as ``tasks.answer``.
     """
+    if not structured.remembers(plan):
+        raise refresh_places.untrainable(plan)
     used = Roll.of(plan.field, examples).latest(memory.MOST_EXAMPLES)
     each = recollection.marked_each(plan, used, settings)
     marked = [one for its in each for one in its]
@@ -105,26 +108,22 @@ def lesson(plan: FieldPlan, examples: Sequence[Example], settings: Settings) -> 
     of = [one.text for one, its in zip(used, each, strict=True) for _ in its]
     nothing = np.eye(1 + len(column))[0]
     names = meanings(plan, settings)
+    texts = [its.passage.text for its in marked]
     return SpanLesson(
-        [of[owner] for owner, _, _ in where],
-        np.zeros((len(where), 0), np.float32),
-        np.eye(1 + len(column), dtype=bool)[[said.get(place, 0) for place in where]],
-        np.array([zero_shot.get(place, nothing) for place in where]).reshape(len(where), 1 + len(column)),
-        False,
-        names,
-        refresh_places.scale(plan, [its.passage.text for its in marked], pieces(where), names, settings),
-        plan.field,
-        marked,
-        where,
-        [one.text for one in used],
-        [len(its) for its in each],
+        texts=[of[owner] for owner, _, _ in where],
+        vectors=np.zeros((len(where), 0), np.float32),
+        right=np.eye(1 + len(column), dtype=bool)[[said.get(place, 0) for place in where]],
+        zero_shot=np.array([zero_shot.get(place, nothing) for place in where]).reshape(len(where), 1 + len(column)),
+        several=False,
+        meanings=names,
+        scale=refresh_places.scale(plan, texts, pieces(where), names, settings),
+        learned=[one.text for one in used],
+        places=Places(texts, pieces(where), names_of(plan.field)),
+        field=plan.field,
+        marked=marked,
+        where=where,
+        groups=[len(its) for its in each],
     )
-
-
-def places(lesson: SpanLesson) -> Places:
-    """The passages of a lesson as an adapter reads them."""
-    texts = [one.passage.text for one in lesson.marked]
-    return Places(texts, pieces(lesson.places), names_of(lesson.field))
 
 
 def pieces(where: Sequence[tuple[int, int, int]]) -> list[Place]:
