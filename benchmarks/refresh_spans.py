@@ -1,6 +1,6 @@
 """Training of fields that mark entities (WikiGold) and that relate (SemEval-2010 Task 8): F1 of each voice, and cost.
 
-Run:  LABELLOOP_DATA=... PYTHONPATH=backend python benchmarks/refresh_spans.py [--only wikigold] [--budgets 64] [--seeds 3]
+Run:  LABELLOOP_DATA=... PYTHONPATH=backend python benchmarks/refresh_spans.py [--only wikigold] [--seeds 1]
 Reads <folder>/<set>/{train,test}.jsonl, skips what is absent; goes on where it was interrupted unless told --fresh;
 writes benchmarks/results/refresh_spans.{json,md}. Answers come through the code that serves.
 """
@@ -102,8 +102,8 @@ def write(whole: dict) -> None:
     lines += [f"{setting['date']}, {setting['machine']}, {setting['versions']}, {setting['model']}.", ""]
     lines += [
         "Exact F1 on the test rows, mean of the seeds; labels are labelled sentences, random train rows. Trained: the",
-        "adapter beside zero-shot and memory, as it serves; where training was not kept, that is memory. Seconds: k-fold",
-        "included, on a machine that may have had other work; CPU seconds are of all threads.",
+        "adapter beside zero-shot and memory, as it serves; where training was not kept, that is memory. Seconds:",
+        "k-fold included, on a machine that may have had other work; CPU seconds are of all threads.",
         "",
         "| data set | labels | seeds | "
         + " | ".join(VOICES)
