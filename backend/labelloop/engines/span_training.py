@@ -114,14 +114,15 @@ Shares = list[tuple[int, int, float]]
 
 def _where(windows: Sequence[Window], own: range, pieces: Pieces) -> tuple[int, Shares]:
     """The window of a place, and how much each of its tokens counts."""
-    best, most = (own[0], []), (-1.0, 0.0)
+    best: tuple[int, Shares] = (own[0], [])
+    most = (0, 0)
     start, end = pieces[0][0], pieces[-1][1]
     for number in own:
         offsets = windows[number].offsets
         inside = np.flatnonzero((offsets[:, 0] < end) & (offsets[:, 1] > start))
-        margin = min(inside[0], len(offsets) - 1 - inside[-1]) if len(inside) else 0
-        if (float(len(inside)), float(margin)) > most:
-            best, most = (number, _shares(offsets, pieces)), (float(len(inside)), float(margin))
+        margin = min(int(inside[0]), len(offsets) - 1 - int(inside[-1])) if len(inside) else 0
+        if (len(inside), margin) > most:
+            best, most = (number, _shares(offsets, pieces)), (len(inside), margin)
     return best
 
 
