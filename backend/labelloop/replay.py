@@ -125,7 +125,11 @@ class Spans:
         flat = [passage for some in passages for passage in some]
         its = [some for text in known for some in self._found[text]]
         candidates = [one._replace(owner=owner) for owner, some in enumerate(its) for one in some.candidates]
-        drafts = [one[:5] for one in candidates] if memory is None else memory.drafts(flat, candidates)
+        adapter = trained.ready(self.plan, self._settings)
+        if adapter is not None:
+            drafts = adapter.drafts(flat, candidates, memory)
+        else:
+            drafts = [one[:5] for one in candidates] if memory is None else memory.drafts(flat, candidates)
         made = entities.answers_of(self.plan.field, passages, drafts, memory=memory)
         if self.plan.precision is not None and not every:
             needs = {} if memory is None else memory.needs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from labelloop.settings import Settings
-from labelloop.tasks import classification, recollection, structured
+from labelloop.tasks import classification, recollection, structured, trained
 from labelloop.tasks.pairs import Pair
 from labelloop.tasks.recollection import Example
 from labelloop.tasks.relation_memory import RelationMemory
@@ -46,6 +46,7 @@ class Relations:
     def answers(self, texts: Sequence[str], memory: RelationMemory | None, every: bool = False) -> list[Answer]:
         known = [text for text in dict.fromkeys(texts) if text]
         judged = [[one._replace(owner=place) for one in self._said[text]] for place, text in enumerate(known)]
-        made = structured.related(self.plan, len(known), [its for its in judged if its], self._settings, memory)
+        asked, adapter = [its for its in judged if its], trained.ready(self.plan, self._settings)
+        made = structured.related(self.plan, len(known), asked, self._settings, memory, adapter)
         found = dict(zip(known, made, strict=True))
         return [found[text] if text else classification.empty(self.plan.field) for text in texts]

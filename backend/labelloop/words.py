@@ -317,12 +317,14 @@ class FieldPlan(Word):
 
     @property
     def trainable(self) -> bool:
-        """Whether an adapter can be trained for it: it chooses among labels of the config, by an encoder, or writes, by
-        a causal model."""
+        """Whether an adapter can be trained for it: it chooses among labels of the config, marks entities or relates,
+        by an encoder, or writes, by a causal model."""
         if self.field.kind in WRITTEN:
             return self.engine == "causal"
         engines = (self.engine, self.beside.engine if self.beside else "")
-        return not self.field.structured and not self.field.dynamic and "encoder" in engines
+        if self.field.structured:
+            return self.field.kind in {"entities", "relations"} and self.engine == "encoder"
+        return not self.field.dynamic and "encoder" in engines
 
     @property
     def suggesting_all(self) -> FieldPlan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,16 @@ from labelloop.settings import Settings
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+Token = TypeVar("Token")
+
+
+class Window(NamedTuple):
+    """Tokens that are read together. ``ids``: with special ones. ``offsets``: (n_tokens, 2) of each its characters of
+    the text, end exclusive; -1 where it stands for none."""
+
+    ids: list[int]
+    offsets: NDArray[np.int32]
 
 
 class Encoder:
@@ -130,6 +140,17 @@ class Encoder:
         each = [ids.tolist() for ids in self._tokenize(texts)]
         return [ids if len(ids) <= most else [*ids[: most - self._tail], *ids[len(ids) - self._tail :]] for ids in each]
 
+    def token_windows(self, texts: Sequence[str], longest: int) -> list[list[Window]]:
+        """Each text in windows of at most ``longest`` tokens: what passages are trained by. Raises as ``tokens``."""
+        size = min(longest, self._window)
+        made = []
+        for text in locate(self._tokenizer, texts, self._prompt):
+            offsets = np.full((len(text.ids), 2), -1, np.int32)
+            offsets[text.kept] = text.offsets
+            cut = self._cut(list(zip(text.ids, offsets.tolist(), strict=True)), size)
+            made.append([Window([one for one, _ in its], np.array([at for _, at in its], np.int32)) for its in cut])
+        return made
+
     @property
     def model(self) -> SentenceTransformer:
         """What computes: for training, on branches of it, and for engines that share its weights."""
@@ -156,18 +177,18 @@ class Encoder:
         encoded = self._tokenizer([self._prompt + whole(text) for text in texts], truncation=False, verbose=False)
         return [np.asarray(ids, np.int32) for ids in encoded["input_ids"]]
 
-    def _starts(self, n_tokens: int) -> list[int]:
+    def _starts(self, n_tokens: int, window: int = 0) -> list[int]:
         frame = self._head + self._tail
-        size = self._window - frame
+        size = (window or self._window) - frame
         return window_starts(n_tokens - frame, size, size // OVERLAP)
 
-    def _cut(self, ids: list[int]) -> list[list[int]]:
-        starts = self._starts(len(ids))
+    def _cut(self, ids: list[Token], window: int = 0) -> list[list[Token]]:
+        starts = self._starts(len(ids), window)
         if len(starts) == 1:
             return [ids]
         end = len(ids) - self._tail
         head, body, tail = ids[: self._head], ids[self._head : end], ids[end:]
-        size = self._window - len(head) - len(tail)
+        size = (window or self._window) - len(head) - len(tail)
         return [[*head, *body[start : start + size], *tail] for start in starts]
 
     def _forward(self, windows: list[list[int]]) -> Vectors:

@@ -98,13 +98,22 @@ class Upper:
     def __call__(self, ids: Sequence[Sequence[int]], states: Sequence[torch.Tensor]) -> torch.Tensor:
         """(n_texts, d) vectors of length 1, with gradients. ``states``: of ``Lower.read``; unused where all layers
         train."""
+        vectors: torch.Tensor = self._model(self._features(ids, states))["sentence_embedding"]
+        return nn.functional.normalize(vectors.float(), dim=1)
+
+    def tokens(self, ids: Sequence[Sequence[int]], states: Sequence[torch.Tensor]) -> torch.Tensor:
+        """(n_texts, n_tokens, d) of the last layer, special tokens and padding included, with gradients."""
+        contexts: torch.Tensor = self._model[0](self._features(ids, states))["token_embeddings"]
+        return contexts.float()
+
+    def _features(self, ids: Sequence[Sequence[int]], states: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        """What the model reads of the texts, whose states at the border lie ready for it."""
         features = padded(self._model, ids)
         if self._count:
             width = features["attention_mask"].shape[1]
             pad = [nn.functional.pad(its, (0, 0, 0, width - len(its))) for its in states]
             self._states = torch.stack(pad)
-        vectors: torch.Tensor = self._model(features)["sentence_embedding"]
-        return nn.functional.normalize(vectors.float(), dim=1)
+        return features
 
 
 def padded(model: SentenceTransformer, ids: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:

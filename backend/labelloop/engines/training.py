@@ -79,16 +79,25 @@ class Course:
     """
 
     def __init__(self, encoder: Encoder, texts: Sequence[str], labels: Vectors, several: bool, recipe: Recipe) -> None:
+        self._prepare(encoder, encoder.token_ids(texts, recipe.longest), labels, several, recipe)
+
+    def _prepare(
+        self, encoder: Encoder, ids: Sequence[Sequence[int]], labels: Vectors, several: bool, recipe: Recipe
+    ) -> None:
+        """Reads the lower layers; ``ids``: tokens of what is read at once."""
         self._model, self._budget = encoder.model, encoder.budget
-        self._several, self.recipe = several, recipe
-        self._ids = encoder.token_ids(texts, recipe.longest)
+        self._several, self.recipe, self._ids = several, recipe, ids
         count = len(list(named_layers(transformer_of(self._model))))
         touched = 0 if recipe.method in WHOLE_MODEL else recipe.sizes.layers
         self._frozen = max(0, count - touched) if touched else 0
-        self._states = [torch.empty(0)] * len(texts)
+        self._states = [torch.empty(0)] * len(ids)
         if self._frozen:
             self._states = Lower(self._model, self._frozen, self._budget).read(self._ids)
         self._labels = torch.from_numpy(labels).to(self._model.device)
+
+    def steps(self, rows: Sequence[int]) -> int:
+        """How many steps the recipe makes of these texts."""
+        return self.recipe.steps(len(rows))
 
     def train(
         self, rows: Sequence[int], right: NDArray[np.bool_], scale: Scale, steps: int, seed: int = 0
@@ -112,7 +121,7 @@ class Course:
         optimizer = torch.optim.AdamW(trained, lr=recipe.rate, weight_decay=0.0)
         target, taught = torch.from_numpy(right).to(device), torch.from_numpy(right.any(axis=0)).to(device)
         shift, constant = (torch.from_numpy(one).float().to(device) for one in (scale.shift, scale.constant))
-        for batch in _batches(right, recipe.batch, steps, seed):
+        for batch in self._batches(rows, right, steps, seed):
             left = 1 - pupil.done / steps
             optimizer.param_groups[0]["lr"] = recipe.rate * min(1.0, (pupil.done + 1) / (0.1 * steps)) * left
             with pupil.upper.training(seed + pupil.done):
@@ -139,6 +148,10 @@ class Course:
             for batch in batches([len(self._ids[row]) for row in rows], self._budget):
                 found[batch] = self._vectors(pupil, [rows[place] for place in batch]).cpu().numpy()
         return found
+
+    def _batches(self, rows: Sequence[int], right: NDArray[np.bool_], steps: int, seed: int) -> Iterator[list[int]]:
+        """Of each step the places in ``rows`` that it learns from."""
+        return _batches(right, self.recipe.batch, steps, seed)
 
     def _vectors(self, pupil: Pupil, rows: Sequence[int]) -> torch.Tensor:
         return pupil.upper([self._ids[row] for row in rows], [self._states[row] for row in rows])

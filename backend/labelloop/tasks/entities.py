@@ -22,6 +22,7 @@ from labelloop.words import Answer, Field, FieldPlan, Passage, Reading, Span
 
 if TYPE_CHECKING:
     from labelloop.tasks.span_memory import SpanMemory
+    from labelloop.tasks.trained_spans import TrainedSpans
 
 PROMPT = "entities/v1"
 _NOTHING_FOUND = 0.9  # how sure it is that there is nothing where nothing is found
@@ -66,6 +67,7 @@ def answer(
     engine: ContextEngine,
     prompt: EntityPrompt,
     memory: SpanMemory | None = None,
+    adapter: TrainedSpans | None = None,
 ) -> list[Answer]:
     """One Answer per reading, its spans in the order of the text, none overlapping another in one object.
 
@@ -79,6 +81,9 @@ def answer(
     drafts: Iterable[Draft]
     if plan.engine == "gliner":
         drafts, free = _by_itself(plan.field, flat, engine)  # type: ignore[arg-type]
+    elif adapter is not None:
+        drafts = adapter.drafts(flat, candidates(plan, flat, engine, prompt), memory)
+        free = [_NOTHING_FOUND] * len(flat)
     elif memory is not None:
         drafts = memory.drafts(flat, candidates(plan, flat, engine, prompt))
         free = [_NOTHING_FOUND] * len(flat)

@@ -115,10 +115,14 @@ def learn(
 
 
 def marked(plan: FieldPlan, roll: Roll, settings: Settings) -> list[span_memory.Marked]:
-    """The passages of the last ``MOST_EXAMPLES`` examples with what models find in them. Each is read once in a
+    """The passages of the last ``MOST_EXAMPLES`` examples, as ``marked_each``."""
+    return [one for its in marked_each(plan, roll.latest(MOST_EXAMPLES), settings) for one in its]
+
+
+def marked_each(plan: FieldPlan, examples: Sequence[Example], settings: Settings) -> list[list[span_memory.Marked]]:
+    """The passages of each example, with what models find in them and what people marked. Each is read once in a
     process."""
-    used = roll.latest(MOST_EXAMPLES)
-    mark = hashlib.sha256(plan.model_dump_json().encode()).hexdigest()
+    mark = mark_of(plan)
 
     def read(new: list[tuple[str, str]]) -> list[tuple[span_memory.Marked, ...]]:
         made: list[tuple[span_memory.Marked, ...]] = []
@@ -126,8 +130,13 @@ def marked(plan: FieldPlan, roll: Roll, settings: Settings) -> list[span_memory.
             made += go_through(plan, [text for _, text in new[first : first + _READ_AT_ONCE]], settings)
         return made
 
-    each = _found.get([(mark, one.text) for one in used], read)
-    return [passage for its, one in zip(each, used, strict=True) for passage in with_spans(its, one.spans)]
+    each = _found.get([(mark, one.text) for one in examples], read)
+    return [with_spans(its, one.spans) for its, one in zip(each, examples, strict=True)]
+
+
+def mark_of(plan: FieldPlan) -> str:
+    """Tells apart what models say without memory and training."""
+    return hashlib.sha256(plan.model_copy(update={"adapter": None}).model_dump_json().encode()).hexdigest()
 
 
 def go_through(plan: FieldPlan, texts: Sequence[str], settings: Settings) -> list[tuple[span_memory.Marked, ...]]:
@@ -152,12 +161,12 @@ def related(
     """As ``learn``, of a field that relates; ``judge``: what its models say of pairs."""
     accepted = [relation_memory.Accepted(Reading.model_validate_json(one.text), one.links) for one in examples]
     columns = structured.relation_columns(plan, settings)
-    return relation_memory.learn(columns, accepted, epoch, plan.model_dump_json(), judge)
+    return relation_memory.learn(columns, accepted, epoch, mark_of(plan), judge)
 
 
 def judged(plan: FieldPlan, settings: Settings, pairs: Sequence[tuple[str, Pair]]) -> list[Judged]:
     """What the plan's models say of pairs of these texts. Each is read once in a process."""
-    mark = hashlib.sha256(plan.model_dump_json().encode()).hexdigest()
+    mark = mark_of(plan)
     keys = [(mark, text, *_features_of(pair)) for text, pair in pairs]
     known = dict(zip(keys, pairs, strict=True))
 

@@ -43,6 +43,9 @@ _TRIAL = 3  # steps that are timed where time is limited
 _MARGIN = 0.8  # of the time that is left, what the steps are planned for
 _HURRIED = 0.25  # the least share of the steps that is worth a training
 
+Part = tuple[NDArray[np.intp], NDArray[np.intp]]
+"""Rows that are left out, and those that are learned from."""
+
 Watch = Callable[[float], None]
 """Hears which share of the work is done, between any two steps. To stop the training it raises, and nothing is kept."""
 
@@ -59,6 +62,34 @@ class Lesson:
     several: bool
     meanings: Vectors
     scale: Scale
+
+    @property
+    def examples(self) -> int:
+        """How many items it was made of."""
+        return len(self.texts)
+
+    @property
+    def measure(self) -> str:
+        """What ``value`` is."""
+        return "accuracy"
+
+    def value(self, chances: Array) -> float:
+        """How good answers by these chances are, (n, n_labels) in all."""
+        return accuracy(chances, self.right, self.several)
+
+    def worthy(self, known: Array, both: Array) -> bool:
+        """Whether an adapter that is not silent is worth to be kept; the chances are without and with it."""
+        return True
+
+    def remembered(self, parts: Sequence[Part]) -> Array:
+        """(n, n_labels) chances with memory, of each part by a head on the rest; NaN where nothing would be said."""
+        vectors, right, zero_shot = self.vectors, self.right, self.zero_shot
+        shares = memory.weigh(vectors, right, zero_shot, self.several)
+        found = np.zeros(zero_shot.shape)
+        for out, rest in parts:
+            head = memory.fit(vectors[rest], right[rest], zero_shot[rest], self.several, shares)
+            found[out] = memory.recall(head, vectors[out], zero_shot[out], self.several)
+        return found
 
 
 @dataclass(frozen=True)
@@ -165,14 +196,14 @@ def train(
     Raises:
         ModelError: the method of the recipe does not fit the encoder.
     """
-    told: dict[str, str | int | float | bool] = {"examples": len(lesson.texts)}
+    told: dict[str, str | int | float | bool] = {"examples": lesson.examples}
     seen = np.asarray(lesson.right.any(axis=0), np.bool_)
 
     def nothing(why: str) -> Refreshed:
         return Refreshed(Voices(), lesson.scale.slope, seen, {}, told | {"why_not": why})
 
-    if len(lesson.texts) < FEWEST:
-        return nothing(f"{len(lesson.texts)} examples are too few to train on; {FEWEST} are needed")
+    if lesson.examples < FEWEST:
+        return nothing(f"{lesson.examples} examples are too few to train on; {FEWEST} are needed")
     if seen.sum() < (1 if lesson.several else 2):
         return nothing("all examples have the same label")
     everything = np.arange(len(lesson.texts))
@@ -181,7 +212,8 @@ def train(
     run = _Run(lesson, course, watch, seed, [*(rest for _, rest in parts), everything])
     if not run.fit_into(seconds):
         return nothing(f"{seconds:g} seconds are too few for this machine")
-    known = remembered(lesson, parts)
+    known = lesson.remembered(parts)
+    asked = ~np.isnan(known).any(axis=1)
     learnt = {mark: np.zeros(lesson.zero_shot.shape) for mark in MARKS}
     for out, rest in parts:
         taught = lesson.right[rest].any(axis=0)
@@ -190,14 +222,15 @@ def train(
                 return nothing(f"it was not done after {seconds:g} seconds")
             if mark:
                 learnt[mark][out] = voices.within(said(lesson, course, pupil, out), known[out], taught, lesson.several)
-    heard = {mark: voices.weigh(known, learnt[mark], lesson.right, lesson.several) for mark in MARKS}
+    right = lesson.right[asked]
+    heard = {mark: voices.weigh(known[asked], learnt[mark][asked], right, lesson.several) for mark in MARKS}
     best = min(MARKS, key=lambda mark: heard[mark][1] + (_EARLY if mark < 1 else 0))
     its = heard[best][0]
     both = voices.mix(its, known, learnt[best], lesson.several)
     for name, what in {"zero_shot": lesson.zero_shot, "memory": known, "adapter": learnt[best], "both": both}.items():
-        told[f"accuracy_{name}"] = round(accuracy(what, lesson.right, lesson.several), 4)
+        told[f"{lesson.measure}_{name}"] = round(lesson.value(what), 4)
     told |= {"stopped_at": best}
-    if not its.adapter:
+    if not its.adapter or not lesson.worthy(known, both):
         return nothing("it does not help")
     made = Refreshed(its, lesson.scale.slope, seen, {}, told, known, both)
     for mark, pupil in run.steps(everything):
@@ -219,7 +252,7 @@ class _Run:
     ) -> None:
         self._lesson, self._course, self._watch, self._seed = lesson, course, watch, seed
         self._hurry, self._done = 1.0, 0
-        self._planned = sum(course.recipe.steps(len(rows)) for rows in each)
+        self._planned = sum(course.steps(rows.tolist()) for rows in each)
         self._began, self._limit = time.monotonic(), math.inf
         self._trial = each[0]
 
@@ -244,7 +277,7 @@ class _Run:
 
     def steps(self, rows: NDArray[np.intp]) -> Iterator[tuple[float, Pupil]]:
         """Each step on some of the examples, with the mark that it reaches, or 0."""
-        count = max(len(MARKS), round(self._hurry * self._course.recipe.steps(len(rows))))
+        count = max(len(MARKS), round(self._hurry * self._course.steps(rows.tolist())))
         marks = {math.ceil(mark * count): mark for mark in MARKS}
         for pupil in self._pupils(rows, count):
             self._done += 1
@@ -259,17 +292,6 @@ def said(lesson: Lesson, course: Course, pupil: Pupil, rows: NDArray[np.intp]) -
     """(n_rows, n_labels) chances of some of the texts by an adapter alone."""
     similarities = course.read(pupil, rows.tolist()).astype(np.float64) @ lesson.meanings.T
     return voices.chances(lesson.scale._replace(slope=pupil.slope).odds(similarities), lesson.several)
-
-
-def remembered(lesson: Lesson, parts: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]]) -> Array:
-    """(n, n_labels) chances with memory, of each part by a head on the rest."""
-    vectors, right, zero_shot = lesson.vectors, lesson.right, lesson.zero_shot
-    shares = memory.weigh(vectors, right, zero_shot, lesson.several)
-    found = np.zeros(zero_shot.shape)
-    for out, rest in parts:
-        head = memory.fit(vectors[rest], right[rest], zero_shot[rest], lesson.several, shares)
-        found[out] = memory.recall(head, vectors[out], zero_shot[out], lesson.several)
-    return found
 
 
 def folds(right: memory.Right, copies: Sequence[str]) -> NDArray[np.intp]:

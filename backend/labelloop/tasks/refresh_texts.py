@@ -21,7 +21,7 @@ from labelloop.settings import Settings
 from labelloop.tasks import recollection, structured, text_metrics, windows
 from labelloop.tasks.refresh_labels import FEWEST, SEED, Watch
 from labelloop.tasks.roll import Example, Roll
-from labelloop.tasks.trained_texts import TrainedTexts, Way, bare
+from labelloop.tasks.trained_texts import TrainedTexts, bare
 from labelloop.tasks.writing import Desk, chance, parts_of
 from labelloop.tasks.writing_prompt import Job, behind
 from labelloop.words import Answer, Bundle, FieldPlan, Reading
@@ -244,7 +244,7 @@ def _choose_way(
     as good."""
     best, found = its, -1.0
     for way in ("alone", "chosen"):
-        one = replace(its, way=cast(Way, way))
+        one = replace(its, way=way)
         worth = float(np.mean(_metric(plan, _answers(plan, one, checked, settings), checked)))
         told[f"worth_{way}"] = round(worth, 4)
         if worth > found:

@@ -155,6 +155,11 @@ def learn(
     return RelationMemory(epoch, memory.fit(view.of(seen), right, zero_shot, False, shares), view, before)
 
 
+def told_of(columns: Sequence[Column], accepted: Sequence[Accepted]) -> list[Told]:
+    """What people said of each pair of these items; of a pair that is related in a way that has no column, nothing."""
+    return [one for item, its in enumerate(accepted) for one in _told(columns, item, its, {})]
+
+
 def _view(seen: Seen) -> View:
     """By a randomised singular value decomposition where there are more pairs than axes (Halko et al. 2011)."""
     from sklearn.utils.extmath import randomized_svd

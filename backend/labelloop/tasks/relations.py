@@ -35,6 +35,7 @@ from labelloop.words import Answer, FieldPlan, Link, Reading
 
 if TYPE_CHECKING:
     from labelloop.tasks.relation_memory import RelationMemory
+    from labelloop.tasks.trained_relations import TrainedRelations
 
 PROMPT = "relations/v1"
 PART = 100_000
@@ -82,6 +83,7 @@ def answer(
     engine: ContextEngine,
     prompt: RelationPrompt,
     memory: RelationMemory | None = None,
+    adapter: TrainedRelations | None = None,
 ) -> list[Answer]:
     """One Answer per reading, with the links between the passages that it is given.
 
@@ -90,7 +92,7 @@ def answer(
     first to the second passage in the text. ``Link.score`` counts the passages' own scores; ``Answer.score`` is the
     probability that every decision on a pair is right. Passages in different objects are not related.
     """
-    return answers_of(plan, len(readings), judge(plan, pairs_of(readings), engine, prompt), prompt, memory)
+    return answers_of(plan, len(readings), judge(plan, pairs_of(readings), engine, prompt), prompt, memory, adapter)
 
 
 def pairs_of(readings: Sequence[Reading]) -> list[Asked]:
@@ -122,6 +124,7 @@ def answers_of(
     judged: Iterable[Sequence[Judged]],
     prompt: RelationPrompt,
     memory: RelationMemory | None = None,
+    adapter: TrainedRelations | None = None,
 ) -> list[Answer]:
     """As ``answer``, of ``count`` readings whose pairs are judged. What people said of the very same passages of the
     very same text is said again, with the chance that they agree with themselves."""
@@ -129,7 +132,8 @@ def answers_of(
     links: list[list[Link]] = [[] for _ in range(count)]
     scores, again = np.ones(count), np.ones(count)
     for part in judged:
-        rows = [one.chances for one in part] if memory is None else memory.chances(part)
+        rows = np.stack([one.chances for one in part]) if memory is None else memory.chances(part)
+        rows = rows if adapter is None else adapter.chances(part, rows)
         for one, row in zip(part, rows, strict=True):
             accepted = None if memory is None else memory.accepted(one)
             best = int(row[:-1].argmax())

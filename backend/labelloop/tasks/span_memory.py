@@ -20,6 +20,10 @@ _LEFT = 0.5  # a text that people left may be one that they overlooked
 _MOST_WORDS = 8
 
 
+Rows = dict[tuple[int, int, int], Array]
+"""By index of the passage, start and end: (1 + n_labels,) the chances that it has none, then each label."""
+
+
 class Marked(NamedTuple):
     """A passage that people have been through. ``spans``: what they marked in it. ``candidates``: what models found."""
 
@@ -41,19 +45,32 @@ class SpanMemory:
 
     def drafts(self, passages: Sequence[Passage], candidates: Sequence[Candidate]) -> list[Draft]:
         """Spans that are rather right than wrong, the surest first: candidates, and texts that models overlook."""
-        rows: dict[tuple[int, int, int], Array] = {}
-        for one in candidates:
-            text = passages[one.owner].text[one.start : one.end]
-            its = _voted(_OWN * one.chances, self.votes[text]) if text in self.votes else one.chances
-            rows[one.owner, one.start, one.end] = its
+        return decided(self.rows(passages, candidates))
+
+    def rows(self, passages: Sequence[Passage], candidates: Sequence[Candidate]) -> Rows:
+        """The chances of candidates, and of texts that models overlook, with what people said of the same texts."""
+        rows = chances_of(candidates)
+        for (owner, start, end), chances in rows.items():
+            text = passages[owner].text[start:end]
+            if text in self.votes:
+                rows[owner, start, end] = _voted(_OWN * chances, self.votes[text])
         for owner, passage in enumerate(passages):
             for start, end, text in runs(passage.text):
                 if text in self.votes and (owner, start, end) not in rows:
                     nothing = np.zeros(len(self.votes[text]))
                     nothing[0] = _UNFOUND
                     rows[owner, start, end] = _voted(nothing, self.votes[text])
-        found = [(*place, int(row[1:].argmax()), float(row[1:].max())) for place, row in rows.items() if row[0] < 0.5]
-        return sorted(found, key=lambda draft: (-draft[4], draft[0], draft[1] - draft[2], draft[1]))
+        return rows
+
+
+def chances_of(candidates: Sequence[Candidate]) -> Rows:
+    return {(one.owner, one.start, one.end): one.chances for one in candidates}
+
+
+def decided(rows: Rows) -> list[Draft]:
+    """Spans that are rather right than wrong, the surest first."""
+    found = [(*place, int(row[1:].argmax()), float(row[1:].max())) for place, row in rows.items() if row[0] < 0.5]
+    return sorted(found, key=lambda draft: (-draft[4], draft[0], draft[1] - draft[2], draft[1]))
 
 
 def learn(its_field: Field, marked: Sequence[Marked], epoch: int, wished: float | None = None) -> SpanMemory | None:

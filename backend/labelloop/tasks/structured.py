@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from labelloop.engines import load
 from labelloop.prompting import Prompt, PromptFile, load_file, unchanged
@@ -32,6 +32,7 @@ from labelloop.tasks.classification import empty
 from labelloop.tasks.entity_prompt import EntityPrompt
 from labelloop.tasks.pairs import Pair
 from labelloop.tasks.relation_memory import RelationMemory
+from labelloop.tasks.relation_model import statements
 from labelloop.tasks.relation_prompt import RelationPrompt
 from labelloop.tasks.span_memory import SpanMemory
 from labelloop.tasks.structure_prompt import RelatingPrompt, TaggingPrompt
@@ -40,6 +41,11 @@ from labelloop.tasks.writing import Craft, writes
 from labelloop.tasks.writing import answer as write
 from labelloop.tasks.writing_prompt import WritingPrompt
 from labelloop.words import Answer, Bundle, FieldPlan, Passage, Reading, Span
+
+if TYPE_CHECKING:
+    from labelloop.tasks.trained_relations import TrainedRelations
+    from labelloop.tasks.trained_spans import TrainedSpans
+    from labelloop.tasks.trained_texts import TrainedTexts
 
 
 @dataclass(frozen=True)
@@ -176,18 +182,21 @@ def _answers(plan: FieldPlan, readings: Sequence[Reading], settings: Settings, m
     if not read:
         return [nothing for _ in readings]
     engine = load(plan.engine, plan.model, plan.revision, settings)
-    learnt = memory if isinstance(memory, TextMemory) else None
-    if writes_texts(plan) and (learnt is not None or plan.adapter is not None):
+    if writes_texts(plan) and (isinstance(memory, TextMemory) or plan.adapter is not None):
         craft, prompt = craft_of(plan, settings)
-        its = trained.writer(plan, settings)
-        if its is not None:
-            found: Iterator[Answer] = iter(its.answer(plan, read, craft, prompt, learnt))
+        learnt = memory if isinstance(memory, TextMemory) else None
+        if (writer := cast("TrainedTexts | None", trained.ready(plan, settings))) is not None:
+            found: Iterator[Answer] = iter(writer.answer(plan, read, craft, prompt, learnt))
         else:
             found = iter(write(craft, plan, read, engine, prompt, learnt))
-    elif isinstance(memory, SpanMemory) and remembers(plan):
-        found = iter(entities.answer(plan, read, engine, cast(EntityPrompt, _prompt(plan, settings)), memory))
-    elif isinstance(memory, RelationMemory) and relates(plan):
-        found = iter(relations.answer(plan, read, engine, cast(RelationPrompt, _prompt(plan, settings)), memory))
+    elif remembers(plan):
+        adapter = cast("TrainedSpans | None", trained.ready(plan, settings))
+        known = memory if isinstance(memory, SpanMemory) else None
+        found = iter(entities.answer(plan, read, engine, cast(EntityPrompt, _prompt(plan, settings)), known, adapter))
+    elif relates(plan):
+        its = cast("TrainedRelations | None", trained.ready(plan, settings))
+        seen = memory if isinstance(memory, RelationMemory) else None
+        found = iter(relations.answer(plan, read, engine, cast(RelationPrompt, _prompt(plan, settings)), seen, its))
     else:
         found = iter(kind_of(plan).answer(plan, read, engine, _prompt(plan, settings)))
     if plan.precision is not None:
@@ -228,15 +237,23 @@ def relation_columns(plan: FieldPlan, settings: Settings) -> tuple[relations.Col
     return relations.columns_of(plan, cast(RelationPrompt, _prompt(plan, settings)))
 
 
+def relation_statements(plan: FieldPlan, settings: Settings, related: str) -> list[list[str]]:
+    """What each of the ``relation_columns`` says of a pair X and Y, in some sentences; ``related``: of one that has no
+    name."""
+    prompt = cast(RelationPrompt, _prompt(plan, settings))
+    return [statements(one.phrase or related, one.forward, prompt) for one in relations.columns_of(plan, prompt)]
+
+
 def related(
     plan: FieldPlan,
     count: int,
     judged: Iterable[Sequence[relations.Judged]],
     settings: Settings,
     memory: RelationMemory | None,
+    adapter: TrainedRelations | None = None,
 ) -> list[Answer]:
     """``relations.answers_of`` a plan that ``relates``."""
-    return relations.answers_of(plan, count, judged, cast(RelationPrompt, _prompt(plan, settings)), memory)
+    return relations.answers_of(plan, count, judged, cast(RelationPrompt, _prompt(plan, settings)), memory, adapter)
 
 
 def judged_pairs(

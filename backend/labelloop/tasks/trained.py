@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from labelloop.engines.recent import Recent
 from labelloop.settings import Settings
-from labelloop.words import FieldPlan
+from labelloop.words import WRITTEN, FieldPlan
 
-if TYPE_CHECKING:
-    from labelloop.tasks.trained_labels import TrainedLabels
-    from labelloop.tasks.trained_texts import TrainedTexts
-
-_Key = tuple[str, str, str]
-_ready: Recent[_Key, TrainedLabels] = Recent(16)
-_writers: Recent[_Key, TrainedTexts] = Recent(16)
+_ready: Recent[tuple[str, str, str], Any] = Recent(16)
 
 
 def folder(settings: Settings) -> Path:
@@ -30,29 +24,22 @@ def check(place: Path) -> None:
     adapter_files.read(place)
 
 
-def ready(plan: FieldPlan, settings: Settings) -> TrainedLabels | None:
-    """What was trained for a plan that chooses labels; None where nothing is.
+def ready(plan: FieldPlan, settings: Settings) -> Any:
+    """What was trained for the plan: ``TrainedSpans`` of one that marks entities, ``TrainedRelations`` of one that
+    relates, ``TrainedTexts`` of one that writes, else ``TrainedLabels``; None where nothing is.
 
     Raises:
         ModelError: the adapter is missing or damaged, or was trained on another model.
     """
     if plan.adapter is None:
         return None
-    from labelloop.tasks.trained_labels import serve
+    from labelloop.tasks import trained_labels, trained_relations, trained_spans, trained_texts
 
-    place = folder(settings) / plan.adapter
-    return _ready.get([_key(plan, settings)], lambda _: [serve(plan, place, settings)])[0]
-
-
-def writer(plan: FieldPlan, settings: Settings) -> TrainedTexts | None:
-    """What was trained for a plan that writes; None where nothing is. Raises as ``ready``."""
-    if plan.adapter is None:
-        return None
-    from labelloop.tasks.trained_texts import serve
-
-    place = folder(settings) / plan.adapter
-    return _writers.get([_key(plan, settings)], lambda _: [serve(plan, place, settings)])[0]
-
-
-def _key(plan: FieldPlan, settings: Settings) -> _Key:
-    return plan.model_dump_json(), str(folder(settings)), settings.device
+    kinds = {
+        "entities": trained_spans.serve,
+        "relations": trained_relations.serve,
+        **dict.fromkeys(WRITTEN, trained_texts.serve),
+    }
+    serve = kinds.get(plan.field.kind, trained_labels.serve)
+    key = (plan.model_dump_json(), str(folder(settings)), settings.device)
+    return _ready.get([key], lambda _: [serve(plan, folder(settings) / str(plan.adapter), settings)])[0]

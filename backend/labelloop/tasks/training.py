@@ -6,10 +6,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from labelloop.engines import load
 from labelloop.settings import Settings
-from labelloop.tasks import classification, refresh_labels, trained, trained_labels
+from labelloop.tasks import (
+    classification,
+    refresh_labels,
+    refresh_places,
+    refresh_relations,
+    refresh_spans,
+    trained,
+    trained_labels,
+)
 from labelloop.tasks.refresh_labels import Watch
+from labelloop.tasks.refresh_places import PlaceLesson
 from labelloop.tasks.roll import Example
 from labelloop.words import WRITTEN, Answer, FieldPlan
 
@@ -53,8 +64,8 @@ def train(
         SettingsError: the plan is not ``trainable``.
         ModelError: the method does not fit the engine, or a model is missing.
     """
-    how = texts if plan.field.kind in WRITTEN else labels
-    return how(plan, examples, settings, watch, seconds, alike)
+    kinds = {"entities": spans, "relations": relations, **dict.fromkeys(WRITTEN, texts)}
+    return kinds.get(plan.field.kind, labels)(plan, examples, settings, watch, seconds, alike)
 
 
 def labels(
@@ -93,3 +104,33 @@ def texts(
         return Trained(None, done.learned, (), (), (), done.told)
     place = trained_texts.keep(plan, done.its, done.weights, recipe, done.told, trained.folder(settings))
     return Trained(place.name, done.learned, done.texts, done.before, done.after, done.told)
+
+
+def spans(
+    plan: FieldPlan, examples: Sequence[Example], settings: Settings, watch: Watch, seconds: float, alike: Alike
+) -> Trained:
+    """Of a field that marks entities."""
+    return _places(plan, refresh_spans.lesson(plan, examples, settings), settings, watch, seconds, alike)
+
+
+def relations(
+    plan: FieldPlan, examples: Sequence[Example], settings: Settings, watch: Watch, seconds: float, alike: Alike
+) -> Trained:
+    """Of a field that relates."""
+    return _places(plan, refresh_relations.lesson(plan, examples, settings), settings, watch, seconds, alike)
+
+
+def _places(
+    plan: FieldPlan, lesson: PlaceLesson, settings: Settings, watch: Watch, seconds: float, alike: Alike
+) -> Trained:
+    folder, done = refresh_places.train(plan, lesson, settings, watch, seconds, alike)
+    texts = tuple(lesson.learned)
+    if done.before is None or done.after is None:
+        return Trained(None, texts, (), (), (), dict(done.told))
+    before = done.before
+    if (former := trained.ready(plan, settings)) is not None:
+        asked = np.flatnonzero(~np.isnan(before).any(axis=1))
+        places = [lesson.places.each[row] for row in asked]
+        before[asked] = former.places.chances(lesson.places.texts, places, before[asked])
+    old, new = lesson.answers(before), lesson.answers(done.after)
+    return Trained(folder.name if folder else None, texts, texts, old, new, dict(done.told))
