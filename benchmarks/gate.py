@@ -1,8 +1,9 @@
-"""The gate on 1,000 decisions whose right outcome is known: half of the challengers bad, half better.
+"""The gate on 1,000 decisions whose right outcome is known, and on real trainings: half of the challengers bad.
 
-Run:  LABELLOOP_DATA=/folder PYTHONPATH=backend python benchmarks/gate.py [--cache /folder]
-Reads <folder>/<set>/{train,test}.jsonl, skips what is absent; versions are trained once (about half an hour) and their
-answers kept in the cache; writes benchmarks/results/gate.{json,md}. Everything drawn is seeded.
+Run:  LABELLOOP_DATA=/folder PYTHONPATH=backend python benchmarks/gate.py [--cache /folder] [--seed 11]
+Reads <folder>/<set>/{train,test}.jsonl, skips what is absent; versions are trained once (minutes for those of the
+decisions, about half an hour for the real ones) and kept in the cache; writes benchmarks/results/gate.{json,md}.
+Everything drawn is seeded; with another seed than that of the results nothing is written.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import argparse
 import datetime
 import os
 import tempfile
-import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,67 +19,117 @@ from typing import Any
 
 import numpy as np
 
-from gate_folds import Project, projects_of
-from gate_results import write
-from gate_versions import Version, Versions, flip, rename, versions_of
+from gate_refreshes import refreshes
+from gate_results import tables, write
+from gate_versions import TRAINED, Version, Versions, flip, rename, versions_of
 from labelloop.evaluation import Tally
-from labelloop.learning.gate import Evidence, Verdict, decide, level
+from labelloop.learning.gate import Evaluated, Evidence, Verdict, decide, level
 from labelloop.learning.gate_checks import Outcome
+from labelloop.learning.pooling import pooled
 
 SETS = ("ag_news", "sst2", "banking77")
-SIZES = (60, 120, 240, 400, 600)
+HELD_OUT = {60: 240, 120: 480, 240: 960, 400: 960, 600: 960}
+"""Held-out items, and how many labels a challenger was given beside them: four times as many, where rows suffice."""
+FEW = (75, 150, 240)
+"""Labels of which none are held out."""
 WORSE, BETTER = -0.01, 0.03
 KINDS = ("flipped", "flipped", "flipped", "dropped", "constant")
 DECISIONS = 1000
 SEED = 11
-"""Another than the one that the level was chosen with."""
-BESIDE = 60
-SEQUENCES = 40
+"""Another than those that constants were chosen with."""
+BESIDE = 30
+SEQUENCES = 20
 """Of each sort and data set."""
+FEW_DECISIONS = 20
+"""Of each number of labels, sort and data set."""
 GROWTH = (60, 80, 110, 150, 200, 280, 400, 600)
 Pair = tuple[Version, Version, float]
 Choose = Callable[[Version, Version, float, bool], bool]
 """Of champion, challenger, true gain, and whether a label is forgotten."""
 
 
-def outcome(name: str, said: np.ndarray, scores: np.ndarray, gold: np.ndarray, names: Sequence[str]) -> Outcome:
-    right = said == gold
-    tally = Tally("accuracy", right.astype(np.float64), np.ones(len(right)))
-    return Outcome(name, tally, scores.tolist(), right.tolist(), [(names[one],) for one in said])
+def evidence_on(
+    its: Versions, old: Version, new: Version, rows: np.ndarray, gold: np.ndarray, evaluated: Evaluated, attempt: int
+) -> Evidence | None:
+    """``rows``: of the order, the older ones first. ``gold``: their labels, as people gave them."""
+    if not len(rows):
+        return None
+    sides = []
+    for one in (old, new):
+        said, right = one.answers[rows], one.answers[rows] == gold
+        tally = Tally("accuracy", right.astype(np.float64), np.ones(len(rows)))
+        labels = [(its.names[label],) for label in said]
+        sides.append(Outcome(one.name, tally, one.scores[rows].tolist(), right.tolist(), labels))
+    slices = {"older": np.arange(len(rows)) < len(rows) // 2} if evaluated == "held-out" else {}
+    return Evidence(*sides, [(its.names[one],) for one in gold], evaluated, slices, attempt=attempt)
 
 
-def judge(its: Versions, old: Version, new: Version, rows: np.ndarray, gold: np.ndarray, attempt: int = 1) -> Verdict:
-    """``rows``: held out, the older half first. ``gold``: their labels, as people gave them."""
-    sides = [outcome(one.name, one.answers[rows], one.scores[rows], gold, its.names) for one in (old, new)]
-    slices = {"older": np.arange(len(rows)) < len(rows) // 2}
-    return decide(Evidence(*sides, [(its.names[one],) for one in gold], slices=slices, attempt=attempt))
+def learned(old: Version, new: Version) -> np.ndarray:
+    """Rows that the challenger learned from, which it answers out of fold; without those that a trained champion has
+    learned from itself. Memory has all labels there are, and answers them out of fold too."""
+    mine = new.learned >= 0
+    return np.flatnonzero(mine & (old.learned < 0) if old.kind == "head" else mine)
+
+
+def judge(
+    its: Versions,
+    old: Version,
+    new: Version,
+    held: np.ndarray,
+    rng: np.random.Generator,
+    older_clean: bool = False,
+    accepted: float = 0.0,
+    attempt: int = 1,
+) -> tuple[Verdict, Verdict]:
+    """By held-out rows and what was learned from, and by the held-out rows alone; of none held out by the others.
+
+    Args:
+        held: the older half first. older_clean: whether its labels are those of the data set, where the challenger's
+            are spoilt. accepted: the share of the champion's errors that people accepted as labels, because it had
+            suggested them.
+    """
+    rest = learned(old, new)
+    parts = []
+    for rows, gold, evaluated in (
+        (held, spoil(its, new, its.gold[held], older_clean, rng), "held-out"),
+        (rest, new.learned[rest], "out-of-fold"),
+    ):
+        wrongly = rng.random(len(rows)) < accepted
+        its_gold = np.where(wrongly, old.answers[rows], gold)
+        parts.append(evidence_on(its, old, new, rows, its_gold, evaluated, attempt))
+    whole = pooled(*parts)
+    return decide(whole), decide(parts[0] or whole)
 
 
 def true_gain(its: Versions, old: Version, new: Version) -> float:
-    right = [np.mean(one.answers[its.pool :] == its.gold[its.pool :]) for one in (old, new)]
+    right = [np.mean(one.answers[its.tested] == its.gold[its.tested]) for one in (old, new)]
     return float(right[1] - right[0])
 
 
-def pairs(orders: Sequence[Versions], choose: Choose) -> list[list[Pair]]:
-    """By order: a clean champion and a challenger, with the true gain, that ``choose`` takes."""
-    found = []
+def pairs(orders: Sequence[Versions], choose: Choose) -> list[dict[int, list[Pair]]]:
+    """By order, and by how many labels the challenger was given: a clean champion and a challenger that was trained,
+    with the true gain, that ``choose`` takes."""
+    found: list[dict[int, list[Pair]]] = []
     for its in orders:
-        every = [(old, new) for old in its.every for new in its.every if not old.spoilt and new is not old]
-        gains = [(old, new, true_gain(its, old, new)) for old, new in every]
-        found.append([one for one in gains if choose(*one, forgets(its, *one[:2]))])
+        found.append({})
+        for old in (one for one in its.every if not one.spoilt):
+            for new in (one for one in its.every if one.kind == "head" and one is not old):
+                gain = true_gain(its, old, new)
+                if choose(old, new, gain, forgets(its, old, new)):
+                    found[-1].setdefault(new.labels, []).append((old, new, gain))
     return found
 
 
 def more(old: Version, new: Version) -> bool:
-    """Whether both are clean and the new one learned from more labels."""
-    return not new.spoilt and new.labels > old.labels
+    """Whether both are clean and the new one was trained on more labels; memory has as many as there are."""
+    return not new.spoilt and (new.labels > old.labels or old.kind == "memory")
 
 
 def forgets(its: Versions, old: Version, new: Version) -> bool:
     """Whether of some label, of which the old version has 4 test rows or more right, the new has less than a quarter:
     as of one that none of its few train rows has."""
-    gold = its.gold[its.pool :]
-    right = [np.bincount(gold[one.answers[its.pool :] == gold], minlength=len(its.names)) for one in (old, new)]
+    gold = its.gold[its.tested]
+    right = [np.bincount(gold[one.answers[its.tested] == gold], minlength=len(its.names)) for one in (old, new)]
     return bool(((right[0] >= 4) & (right[1] < right[0] / 4)).any())
 
 
@@ -97,30 +147,34 @@ def draw(
     choose: Choose,
     count: int,
     rng: np.random.Generator,
-    older_clean: bool = False,
-    accepted: float = 0.0,
+    held_out: Sequence[int] = tuple(HELD_OUT),
+    **how: Any,
 ) -> list[dict[str, Any]]:
-    """``count`` decisions on pairs that ``choose`` takes, each on held-out rows of its own. ``accepted``: the share of
-    the champion's errors that people accepted as labels, because it had suggested them."""
+    """``count`` decisions on pairs that ``choose`` takes, each on held-out rows of its own. ``how``: of ``judge``."""
     known = pairs(orders, choose)
-    places = [place for place, its in enumerate(known) if its]
     found: list[dict[str, Any]] = []
-    while places and len(found) < count:
+    for turn in range(count):
+        size = held_out[turn % len(held_out)]
+        labels = HELD_OUT.get(size, -size)
+        places = [place for place, its in enumerate(known) if labels in its]
+        if not places:
+            continue
         place = places[int(rng.integers(len(places)))]
-        its, (old, new, gain) = orders[place], known[place][int(rng.integers(len(known[place])))]
-        size = SIZES[len(found) % len(SIZES)]
-        rows = rng.permutation(its.pool)[:size]
-        gold = spoil(its, new, its.gold[rows], older_clean, rng)
-        gold = np.where(rng.random(size) < accepted, old.answers[rows], gold)
-        found.append(told(judge(its, old, new, rows, gold), gain, old.name, new.name))
+        its, some = orders[place], known[place][labels]
+        old, new, gain = some[int(rng.integers(len(some)))]
+        rows = TRAINED + rng.permutation(its.pool)[: max(0, size)]
+        verdicts = judge(its, old, new, rows, rng, **how)
+        found.append(told(*verdicts, gain, old.name, new.name) | {"order": place})
     return found
 
 
-def told(verdict: Verdict, gain: float, old: str, new: str) -> dict[str, Any]:
-    """One decision, as it is kept."""
-    checks = dict(Counter(one.kind for one in verdict.failed))
+def told(verdict: Verdict, alone: Verdict, gain: float, old: str, new: str) -> dict[str, Any]:
+    """One decision, as it is kept. ``alone``: by the held-out items alone."""
+    checks = dict(Counter(one.name if one.name == "held-out" else one.kind for one in verdict.failed))
     made = {"champion": old, "challenger": new, "true_gain": round(gain, 4), "items": verdict.items}
     return {**made, "seen_gain": round(verdict.gain[0], 4), "p": round(verdict.p, 5), "failed": checks} | {
+        "held_out": alone.items if alone.evaluated == "held-out" else 0,
+        "alone": alone.decision,
         "decision": verdict.decision,
         "attempt": verdict.attempt,
     }
@@ -153,10 +207,10 @@ def beside(orders: Sequence[Versions], rng: np.random.Generator) -> dict[str, li
             orders, lambda o, n, g, f: n.spoilt == "dropped" and n.share < 0.1 and g > 0, BESIDE, rng
         ),
         "flipped, older items clean": draw(
-            orders, lambda o, n, g, f: n.spoilt == "flipped" and g < WORSE, BESIDE, rng, True
+            orders, lambda o, n, g, f: n.spoilt == "flipped" and g < WORSE, BESIDE, rng, older_clean=True
         ),
         "renamed, older items clean": draw(
-            orders, lambda o, n, g, f: n.spoilt == "renamed" and g < WORSE, BESIDE, rng, True
+            orders, lambda o, n, g, f: n.spoilt == "renamed" and g < WORSE, BESIDE, rng, older_clean=True
         ),
         "renamed, held-out items as well": draw(
             orders, lambda o, n, g, f: n.spoilt == "renamed" and g < WORSE, BESIDE, rng
@@ -178,44 +232,43 @@ def sequences(orders: Sequence[Versions], rng: np.random.Generator) -> dict[str,
         known = pairs(orders, choose)
         while len(found[sort]) < SEQUENCES and any(known):
             place = int(rng.integers(len(orders)))
-            its = orders[place]
-            if not known[place]:
+            its, every = orders[place], [one for some in known[place].values() for one in some]
+            if not every:
                 continue
-            old = known[place][int(rng.integers(len(known[place])))][0]
-            against = [one for one in known[place] if one[0] is old]
+            old = every[int(rng.integers(len(every)))][0]
             order, steps = rng.permutation(its.pool), []
             for attempt, size in enumerate(GROWTH, 1):
-                _, new, gain = against[int(rng.integers(len(against)))]
-                rows = order[:size]
-                verdict = judge(its, old, new, rows, spoil(its, new, its.gold[rows], False, rng), attempt)
-                steps.append(told(verdict, gain, old.name, new.name))
-                if verdict.promoted:
-                    break
-            found[sort].append(steps)
-    return found
-
-
-def out_of_fold(projects: Sequence[Project]) -> list[dict]:
-    """Each recipe against each clean one, on labels as the challenger's people gave them."""
-    found = []
-    for its in projects:
-        for old in ("zero-shot", "memory", "regression"):
-            for new in its.accuracy:
-                if new in {old, "zero-shot"}:
+                labels = HELD_OUT[max(one for one in HELD_OUT if one <= size)]
+                against = [one for one in every if one[0] is old and one[1].labels == labels]
+                if not against:
                     continue
-                gold = its.gold[new]
-                sides = [outcome(one, its.answers[one], its.scores[one], gold, its.names) for one in (old, new)]
-                labels = [(its.names[one],) for one in gold]
-                verdict = decide(Evidence(*sides, labels, evaluated="out-of-fold"))
-                found.append(told(verdict, its.accuracy[new] - its.accuracy[old], old, new))
+                _, new, gain = against[int(rng.integers(len(against)))]
+                verdicts = judge(its, old, new, TRAINED + order[:size], rng, attempt=attempt)
+                steps.append(told(*verdicts, gain, old.name, new.name))
+                if verdicts[0].promoted:
+                    break
+            if steps:
+                found[sort].append(steps)
     return found
+
+
+def few(orders: Sequence[Versions], rng: np.random.Generator) -> dict[str, list[dict]]:
+    """Decisions on labels of which none are held out."""
+    sorts: dict[str, Choose] = {
+        "bad": lambda o, n, g, f: n.spoilt in KINDS and g < WORSE,
+        "0 to 1 point worse": lambda o, n, g, f: not n.spoilt and WORSE <= g <= 0,
+        "better": lambda o, n, g, f: more(o, n) and g > BETTER and not f,
+    }
+    sizes = [-one for one in FEW]
+    return {sort: draw(orders, choose, FEW_DECISIONS * len(FEW), rng, sizes) for sort, choose in sorts.items()}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "labelloop-gate")
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--decisions", action="store_true", help="the decisions alone, no real training")
     given = parser.parse_args()
-    warnings.filterwarnings("ignore")  # fits that stop before they converge
     folder = os.environ.get("LABELLOOP_DATA", "")
     if not folder or not Path(folder).is_dir():
         print("Set LABELLOOP_DATA to the folder of the data sets; nothing was run.")
@@ -225,17 +278,20 @@ def main() -> int:
     whole["levels"] = [level(attempt) for attempt in range(1, len(GROWTH) + 1)]
     for number, name in enumerate(there):
         orders = list(versions_of(Path(folder) / name, given.cache))
-        rng = np.random.default_rng([SEED, number])
+        rng = np.random.default_rng([given.seed, number])
         count = DECISIONS // len(there) + (number < DECISIONS % len(there))
         whole["sets"][name] = {
             "decisions": main_decisions(orders, count, rng),
             "beside": beside(orders, rng),
             "sequences": sequences(orders, rng),
-            "out_of_fold": out_of_fold(projects_of(Path(folder) / name, given.cache)),
+            "few": few(orders, rng),
         }
         print(f"{name} is decided", flush=True)
+    whole["refreshes"] = [] if given.decisions else refreshes(Path(folder), there, given.cache)
     if there:
-        print(write(whole, Path(__file__).parent / "results"))
+        print(tables(whole))
+    if there and given.seed == SEED and not given.decisions:
+        write(whole, Path(__file__).parent / "results")
     return 0
 
 

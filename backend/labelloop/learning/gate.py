@@ -34,7 +34,7 @@ WORTH = 0.03
 _SAMPLES = 2_000
 
 Decision = Literal["promoted", "refused", "undecided"]
-Evaluated = Literal["held-out", "out-of-fold"]
+Evaluated = Literal["held-out", "out-of-fold", "both"]
 Mask = NDArray[np.bool_]
 
 
@@ -44,11 +44,13 @@ class Evidence:
 
     ``gold``: (n,) the labels that are right in each item, as texts; () where the field has none, as of a text box.
     ``evaluated``: "out-of-fold" where there are too few labels to hold any out (``held_out.FEWEST``): then both are
-    recipes, and each item was answered by versions that had not seen its fold.
+    recipes, and each item was answered by versions that had not seen its fold. "both": the first ``held_out`` items
+    were held out, the others answered so (``pooling.pooled``).
     ``slices``: subsets by name, (n,) masks, none of which may suffer. Three names mean something: "older" are the items
     that were judged on when the champion was promoted, "agreed" those that several people answered alike, or ground
     truth; "blind" were labelled without a suggestion, so they alone do not flatter the version that suggested.
-    ``best``: the best version there ever was, on the same items, where it is neither of the two.
+    ``best``: the best version there ever was, on the same items, where it is neither of the two; of "both" on those
+    that were held out.
     ``attempt``: which challenger of this champion it is, counted from 1; each pays from the same ``ALPHA``.
     """
 
@@ -59,22 +61,25 @@ class Evidence:
     slices: Mapping[str, Mask] = field(default_factory=dict)
     best: Outcome | None = None
     attempt: int = 1
+    held_out: int = 0
 
     def __post_init__(self) -> None:
         n = len(self.champion.tally.gained)
-        sides = [self.champion, self.challenger, *([self.best] if self.best else [])]
         lengths = {len(self.gold), *(len(its) for its in self.slices.values())}
-        lengths |= {len(of) for one in sides for of in (one.tally.gained, one.scores, one.right, one.said)}
-        if lengths != {n} or not n or self.attempt < 1:
+        lengths |= {length for one in (self.champion, self.challenger) for length in one.lengths}
+        alone = self.held_out or n
+        best = self.best.lengths if self.best else {alone}
+        if lengths != {n} or best != {alone} or not n or self.attempt < 1:
             raise ValueError(
-                f"the same items are needed of all, one at least, and an attempt from 1: {sorted(lengths)} items, "
-                f"attempt {self.attempt}"
+                f"the same items are needed of all, one at least, and an attempt from 1: {sorted(lengths | best)} "
+                f"items, attempt {self.attempt}"
             )
 
 
 class Verdict(Word):
     """What the gate decided, and why, in JSON values; ``gate_report`` puts it into words.
 
+    ``items``: all that it was decided by; ``held_out``: how many of them were, where some were answered out of fold.
     ``champion``, ``challenger``: the metric's value of each. ``gain``: (value, low, high) of their difference, 95 %.
     ``better``, ``worse``: on how many items the challenger gained more, and less. ``p``: of ``evaluation.chance``;
     below ``alpha`` it is told. ``ece``: calibration errors of champion and challenger. ``doubt``: why the labels are
@@ -86,6 +91,7 @@ class Verdict(Word):
     metric: str
     evaluated: Evaluated
     items: int
+    held_out: int = 0
     champion_name: str
     challenger_name: str
     champion: float
@@ -139,6 +145,7 @@ def decide(evidence: Evidence) -> Verdict:
         metric=old.tally.metric,
         evaluated=evidence.evaluated,
         items=len(evidence.gold),
+        held_out=evidence.held_out,
         champion_name=old.name,
         challenger_name=new.name,
         champion=old.tally.value,
@@ -160,10 +167,13 @@ def decide(evidence: Evidence) -> Verdict:
 def _checks(evidence: Evidence) -> list[Check]:
     old, new, best = evidence.champion, evidence.challenger, evidence.best
     checks = [gate_checks.constant(old, new, evidence.gold)]
+    held_out = evidence.held_out
+    if held_out:
+        checks.append(gate_checks.held_out(old.first(held_out), new.first(held_out)))
     checks += gate_checks.labels(old, new, evidence.gold)
     checks += [gate_checks.part(name, old, new, mask) for name, mask in evidence.slices.items() if mask.any()]
     if best is not None:
-        checks.append(gate_checks.best_ever(best, new))
+        checks.append(gate_checks.best_ever(best, new.first(held_out or len(evidence.gold))))
     checks.append(gate_checks.calibration(old, new))
     if "older" in evidence.slices:
         checks.append(gate_checks.agreement(old, new, evidence.slices["older"]))
@@ -179,4 +189,5 @@ def _more_labels(evidence: Evidence, gain: Estimate, each: float, alpha: float) 
 
 
 def _labels(items: int, evidence: Evidence) -> int:
-    return items if evidence.evaluated == "out-of-fold" else math.ceil(items / SHARE)
+    """Each is an item where those that are learned from count too."""
+    return math.ceil(items / SHARE) if evidence.evaluated == "held-out" else items

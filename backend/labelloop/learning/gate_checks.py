@@ -23,6 +23,8 @@ BETWEEN = 0.05
 seen on few items is drawn towards the gain on all by this (James and Stein 1961; Efron and Morris 1975)."""
 LOSS = 0.1
 """The share of a label's right answers that a challenger may well lose by chance, at least."""
+CONTRADICTED = 0.3
+"""The p of being worse on the held-out items below which they contradict a gain that most items show out of fold."""
 DROPPED = 0.25
 """A label is dropped whose recall falls to this part of what it was, by more than chance."""
 ERROR_MARGIN = 0.05
@@ -54,6 +56,16 @@ class Outcome:
     scores: Sequence[float]
     right: Sequence[bool]
     said: Sequence[tuple[str, ...]]
+
+    def first(self, count: int) -> Outcome:
+        """On the first so many items."""
+        tally = self.tally.part(np.arange(len(self.said)) < count)
+        return Outcome(self.name, tally, self.scores[:count], self.right[:count], self.said[:count])
+
+    @property
+    def lengths(self) -> set[int]:
+        """How many items its parts speak of, which is one number."""
+        return {len(of) for of in (self.tally.gained, self.tally.possible, self.scores, self.right, self.said)}
 
     @cached_property
     def ece(self) -> float:
@@ -173,6 +185,26 @@ def part(name: str, old: Outcome, new: Outcome, mask: Mask) -> Check:
         worse=worse,
         gain=gain,
         words=f"slice '{name}': {after.value:.3f}, {before.value:.3f} before, on {_items(n)}",
+    )
+
+
+def held_out(old: Outcome, new: Outcome) -> Check:
+    """Of held-out items beside others that are answered out of fold: refuses what is worse on these by more than
+    ``MARGIN`` and, as far as so few tell, not by chance alone (``CONTRADICTED``). Where recipe and fold flatter a
+    challenger, or what it did not learn of is missing out of fold, this part alone shows it."""
+    n, gain = len(old.said), new.tally.value - old.tally.value
+    better, worse = compared(new.tally, old.tally)
+    return Check(
+        kind="slice",
+        name="held-out",
+        passed=gain >= -MARGIN or chance(old.tally, new.tally) >= CONTRADICTED,
+        items=n,
+        champion=old.tally.value,
+        challenger=new.tally.value,
+        better=better,
+        worse=worse,
+        gain=gain,
+        words=f"the held-out items alone: {new.tally.value:.3f}, {old.tally.value:.3f} before, on {_items(n)}",
     )
 
 

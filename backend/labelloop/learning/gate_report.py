@@ -9,7 +9,6 @@ from string import Template
 from labelloop.learning.gate import WORTH, Verdict
 from labelloop.learning.gate_checks import Check
 
-_FORMS = {"held-out": "held-out items", "out-of-fold": "items, each answered out of fold"}
 _KINDS = {
     "constant": "answers differ",
     "label": "label",
@@ -51,8 +50,8 @@ def words(verdict: Verdict) -> str:
 
 def _said(one: Verdict) -> str:
     compared = (
-        f"{one.decision.capitalize()}: {one.metric} {one.challenger:.3f} against {one.champion:.3f} on {one.items} "
-        f"{_FORMS[one.evaluated]}, {one.better} better, {one.worse} worse, p {_p(one.p)}"
+        f"{one.decision.capitalize()}: {one.metric} {one.challenger:.3f} against {one.champion:.3f} on "
+        f"{_items(one)}, {one.better} better, {one.worse} worse, p {_p(one.p)}"
     )
     if one.promoted:
         return f"{compared}, below the {one.alpha:.3f} of attempt {one.attempt}; no label or slice suffers."
@@ -104,7 +103,7 @@ def _figures(verdict: Verdict) -> list[tuple[str, str]]:
         (f"{verdict.metric} of {verdict.challenger_name}", f"{verdict.challenger:.3f}"),
         (f"{verdict.metric} of {verdict.champion_name}", f"{verdict.champion:.3f}"),
         ("gain, with its 95 % interval", f"{value:+.1f} points ({low:+.1f} to {high:+.1f})"),
-        ("items", f"{verdict.items} {_FORMS[verdict.evaluated]}"),
+        ("items", _items(verdict)),
         ("better, worse", f"{verdict.better}, {verdict.worse}"),
         ("p, one-sided", f"p {_p(verdict.p)} (attempt {verdict.attempt} may spend {verdict.alpha:.3f})"),
         ("calibration error, before and now", f"{verdict.ece[0]:.3f}, {verdict.ece[1]:.3f}"),
@@ -166,6 +165,14 @@ def _chart(verdict: Verdict) -> str:
         f'<text x="{x(low):.1f}" y="{middle - 12}" text-anchor="middle">{low:+.1f}</text>'
         f'<text x="{x(high):.1f}" y="{middle - 12}" text-anchor="middle">{high:+.1f}</text></svg>'
     )
+
+
+def _items(verdict: Verdict) -> str:
+    if verdict.evaluated == "out-of-fold":
+        return f"{verdict.items} items, each answered out of fold"
+    if verdict.evaluated == "held-out":
+        return f"{verdict.items} held-out items"
+    return f"{verdict.held_out} held-out items and {verdict.items - verdict.held_out} answered out of fold"
 
 
 def _p(value: float) -> str:

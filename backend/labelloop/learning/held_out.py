@@ -1,5 +1,4 @@
-"""Which items are held out from learning, the folds of cross-validation, and which items are labelled blind: by a hash
-of the text, so copies stay together."""
+"""Which items are held out from learning, and which are labelled blind: by a hash of the text, so copies stay together."""
 
 from __future__ import annotations
 
@@ -13,10 +12,9 @@ from numpy.typing import NDArray
 
 SHARE = 0.2
 FEWEST = 300
-"""Different texts with a label from which on some are held out: a fifth of fewer decides next to nothing (60 items
-tell a gain of ten points in two cases of three), so fewer are cross-validated, each by a version that has not seen
-it."""
-FOLDS = 5
+"""Different texts with a label from which on some are held out. A fifth of fewer tells next to nothing, not even
+whether what is seen out of fold is flattery, and is missing from what is learned; so fewer are cross-validated, each
+by a version that has not seen it. From here on both count (``pooling``)."""
 
 _NUMBERS = re.compile(r"\d+")
 _OTHERS = re.compile(r"[\W_]+")
@@ -39,14 +37,6 @@ def held_out(texts: Sequence[str], salt: str, already: bool = False) -> NDArray[
     if not already and len(set(known)) < FEWEST:
         return np.zeros(len(texts), np.bool_)
     return np.array([_hash(text, salt, "held-out") < SHARE for text in known], np.bool_)
-
-
-def folds(texts: Sequence[str], salt: str) -> NDArray[np.intp]:
-    """(n_texts,) the fold of each, 0 to ``FOLDS`` - 1, in which it is left out; by the same hash, so copies share one.
-
-    Few texts may leave a fold empty. Arguments as ``held_out``.
-    """
-    return np.array([int(FOLDS * _hash(normalised(text), salt, "fold")) for text in texts], np.intp)
 
 
 def mark(text: str) -> str:
