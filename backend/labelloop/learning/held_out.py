@@ -1,4 +1,5 @@
-"""Which items are held out from learning, and which are labelled blind: by a hash of the text, so copies stay together."""
+"""Which items are held out from learning, and which are labelled blind: by a hash of the text, so copies stay
+together."""
 
 from __future__ import annotations
 
