@@ -131,7 +131,7 @@ class Course:
                 num_train_epochs=epochs,
                 learning_rate=self.recipe.rate,
                 lr_scheduler_type="linear",
-                warmup_steps=max(1, steps * epochs // 10),
+                warmup_steps=steps * epochs // 10,
                 weight_decay=0.0,
                 max_grad_norm=1.0,
                 per_device_train_batch_size=min(self.recipe.at_once, self.recipe.batch),
