@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -14,9 +15,6 @@ from labelloop.engines import adapter_files, adapters
 from labelloop.engines.encoder import Encoder
 from labelloop.errors import ModelError
 
-MOST_BYTES = 512 << 20
-"""Of the adapters beside one base, together."""
-
 
 class _Ready(NamedTuple):
     encoder: Encoder
@@ -27,7 +25,7 @@ _ready: WeakKeyDictionary[Encoder, OrderedDict[str, _Ready]] = WeakKeyDictionary
 _lock = threading.Lock()
 
 
-def adapted(base: Encoder, folder: Path, most_bytes: int = MOST_BYTES) -> Encoder:
+def adapted(base: Encoder, folder: Path, most_bytes: int = sys.maxsize) -> Encoder:
     """An encoder that reads texts as the adapter in ``folder`` makes ``base`` read them; ``base`` stays as it is.
 
     The first call reads the adapter, not the base; later ones give the same object. Both, and others, may be asked in

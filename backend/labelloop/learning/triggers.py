@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from labelloop.learning import agreement, refreshes
 from labelloop.learning.judging import Labelled
@@ -14,6 +15,9 @@ from labelloop.learning.tables import now
 from labelloop.learning.versions import goes_on, settings_for
 from labelloop.settings import Settings
 from labelloop.words import Bundle, FieldPlan, Path
+
+if TYPE_CHECKING:
+    from labelloop.tasks.roll import Example
 
 
 def due_fields(store: Store, connection_id: int, settings: Settings) -> dict[str, Trigger]:
@@ -61,7 +65,11 @@ def _came_since(then: Bundle | None, plan: FieldPlan) -> frozenset[Path] | None:
 
 def _of(known: Labelled, labels: frozenset[Path]) -> int:
     """How many of the examples have one of these labels."""
-    return sum(not labels.isdisjoint(one) for one in known.right)
+
+    def its(one: Example) -> set[Path]:
+        return {*one.labels, *(span.label for span in one.spans), *((link.label,) for link in one.links)}
+
+    return sum(not labels.isdisjoint(its(one)) for one in known.examples)
 
 
 def _last(former: Sequence[Refresh]) -> int:
