@@ -63,6 +63,8 @@ REFRESH_WANTED = "labelloop:refresh:wanted"
 REFRESH_LOOKED = "labelloop:refresh:{connection}:looked"
 REFRESH_SWEPT = "labelloop:refresh:swept"
 REFRESH_LEASE = "labelloop:refresh:{connection}:{field}:lease"
+TURN = "labelloop:turn:{machine}"
+TURN_WANTED = "labelloop:turn:{machine}:wanted"
 FRESHEN_LEASE = "labelloop:freshen:{connection}:lease"
 
 RedisBytes: TypeAlias = Any  # a Redis that answers in bytes; redis-py's own types cannot say so
