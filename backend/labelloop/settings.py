@@ -215,6 +215,12 @@ class Settings(BaseSettings):
         0.0, ge=0, description="hours after which a control with new labels is trained again, however few; 0: never"
     )
     refresh_budget: float = Field(10.0, gt=0, description="longest training of one field, minutes")
+    replay: int = Field(
+        2000,
+        ge=32,
+        description="texts that a training learns from: the latest, and of each label half its even share",
+    )
+    adapter_memory: int = Field(512, ge=1, description="adapters that stand ready beside one model at most, MiB")
     peft: Peft = Field("lora", description="what is trained on a model: lora, dora, ia3, bottleneck, bitfit, full, ...")
     several: Several = Field(
         "majority", description='whose answer counts where several people label a task: "majority" or "latest"'

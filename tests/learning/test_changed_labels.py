@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from labelloop import tasks
-from labelloop.engines import load
+from labelloop.engines import adapted, load
 from labelloop.engines.adapters import Sizes
 from labelloop.engines.training import Course, Recipe
 from labelloop.learning import intake, refreshes, triggers, watching
@@ -224,3 +224,13 @@ def test_what_was_promoted_before_a_label_came_is_still_watched(
     assert watching.watch(store, connection.id, settings) == []
     (record,) = refreshes.listed(store, connection.id)
     assert record.verdict["since"]["epoch"] == store.memory_epoch(connection.id), "both have answered the new labels"
+
+
+def test_an_adapter_that_gave_way_to_others_is_read_again(
+    store: Store, connection: Connection, settings: Settings
+) -> None:
+    version = store.champion(connection.id)
+    assert version is not None
+    before = learnt(version, settings)
+    adapted._ready.clear()  # as others that were asked for since would
+    assert learnt(version, settings) == pytest.approx(before)

@@ -12,7 +12,7 @@ from labelloop.engines.adapters import Sizes
 from labelloop.engines.training import Course, Pupil, Recipe
 from labelloop.errors import ModelError, SettingsError
 from labelloop.settings import Settings
-from labelloop.tasks import make_bundle, plan, refresh_labels, trained_labels
+from labelloop.tasks import make_bundle, memory, plan, refresh_labels, trained_labels
 from labelloop.tasks.recollection import Example
 from labelloop.tasks.refresh_labels import Lesson, Refreshed, Watch
 from labelloop.tasks.voices import Voices
@@ -108,6 +108,24 @@ def test_the_same_examples_make_the_same_adapter(make_field: MakeField, cpu: Set
         made.told.pop("seconds")
         folders.append(trained_labels.keep(its, _loud(made), RECIPE, tmp_path / where))
     assert folders[0] is not None and folders[1] is not None and folders[0].name == folders[1].name
+
+
+def test_old_labels_are_replayed_beside_new_ones(make_field: MakeField, cpu: Settings) -> None:
+    its = plan(make_field(["weather", "sports"]), cpu)
+    old = [Example(text, (("weather",),)) for text in WEATHER]
+    new = [Example(f"{text} {again}", (("sports",),)) for again in "abcd" for text in SPORTS]
+    few = cpu.model_copy(update={"replay": 40})
+    lesson = refresh_labels.lesson(its, [*old, *new], few)
+    assert lesson.right.sum(axis=0).tolist() == [10, 30], "half of the even share is kept of what is old"
+    assert [one.text for one in old[-10:]] == list(lesson.texts[:10]), "the latest of these"
+
+
+def test_more_may_be_replayed_than_memory_is_made_of(
+    make_field: MakeField, cpu: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "MOST_EXAMPLES", 12)
+    _, lesson, made = trained(make_field(["group one", "group two"]), examples("group one", "group two"), cpu)
+    assert len(lesson.texts) == 32 and made.before is not None and len(made.before) == 32
 
 
 def test_it_tells_how_far_it_is_and_stops_when_told(make_field: MakeField, cpu: Settings) -> None:

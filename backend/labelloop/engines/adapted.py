@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -18,9 +19,6 @@ from labelloop.errors import ModelError
 
 Base = TypeVar("Base", Encoder, Causal)
 
-MOST_BYTES = 512 << 20
-"""Of the adapters beside one base, together."""
-
 
 class _Ready(NamedTuple):
     engine: Any
@@ -31,7 +29,7 @@ _ready: WeakKeyDictionary[Any, OrderedDict[str, _Ready]] = WeakKeyDictionary()
 _lock = threading.Lock()
 
 
-def adapted(base: Base, folder: Path, most_bytes: int = MOST_BYTES) -> Base:
+def adapted(base: Base, folder: Path, most_bytes: int = sys.maxsize) -> Base:
     """An engine that reads texts as the adapter in ``folder`` makes ``base`` read them; ``base`` stays as it is.
 
     The first call reads the adapter, not the base; later ones give the same object. Both, and others, may be asked in

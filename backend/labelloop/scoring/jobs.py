@@ -7,6 +7,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 
 from rq.timeouts import BaseTimeoutException
 
@@ -125,7 +126,8 @@ def score_in_batches(
             pace.expect(asked, tasks.readings(_part(bundle, fields)))
         count = min(max(pace.take(asked, costs[start:end]), least), end - start)
         began = time.perf_counter()
-        answers = answer(bundle, texts[start : start + count], place, memories)
+        with place.turns.urgent() if lane == "interactive" else nullcontext():
+            answers = answer(bundle, texts[start : start + count], place, memories)
         pace.record(asked, sum(costs[start : start + count]), (time.perf_counter() - began) * 1000)
         write(start, answers)
         start += count

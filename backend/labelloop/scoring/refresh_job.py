@@ -58,6 +58,7 @@ def _train(place: Workplace, connection_id: int, field: str, trigger: Trigger) -
         if not known:
             known = True
             _begun(place, connection_id, field)
+        between()
         if time.time() - told > _TELL_S:
             told = time.time()
             try:
@@ -70,7 +71,7 @@ def _train(place: Workplace, connection_id: int, field: str, trigger: Trigger) -
             raise Stopped
         tell("training")
         _fetch(place, connection_id)
-        with _pushing(place, connection_id):
+        with _pushing(place, connection_id), place.turns.training() as between:
             done = learning.attempt(place.store, connection_id, field, trigger, place.settings, watch)
     except Stopped:
         tell("stopped", words="The trainer was stopped.")

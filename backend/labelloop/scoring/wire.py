@@ -65,6 +65,8 @@ REFRESH_SERVED = "labelloop:refresh:served"
 REFRESH_LOOKED = "labelloop:refresh:{connection}:looked"
 REFRESH_SWEPT = "labelloop:refresh:swept"
 REFRESH_LEASE = "labelloop:refresh:{connection}:{field}:lease"
+TURN = "labelloop:turn:{machine}"
+TURN_WANTED = "labelloop:turn:{machine}:wanted"
 FRESHEN_LEASE = "labelloop:freshen:{connection}:lease"
 
 RedisBytes: TypeAlias = Any  # a Redis that answers in bytes; redis-py's own types cannot say so

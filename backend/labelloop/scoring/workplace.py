@@ -17,6 +17,7 @@ from redis.exceptions import ResponseError
 from labelloop.errors import ModelError, UnavailableError
 from labelloop.scoring import wire
 from labelloop.scoring.memories import Memories
+from labelloop.scoring.turns import Turns
 from labelloop.scoring.wire import Epoch
 from labelloop.settings import Settings
 from labelloop.words import Bundle
@@ -62,6 +63,7 @@ class Workplace:
         self._store: Store | None = None
         self._memories = Memories(settings)
         self._adapters: frozenset[str] = frozenset()
+        self.turns = Turns(self.redis, settings)
 
     @property
     def store(self) -> Store:

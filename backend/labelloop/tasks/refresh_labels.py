@@ -109,7 +109,8 @@ class Refreshed:
 
 
 def lesson(plan: FieldPlan, examples: Sequence[Example], settings: Settings) -> Lesson:
-    """What examples teach about a field; each is read by the plan's engines.
+    """What examples teach about a field; each is read by the plan's engines. Of more than ``Settings.replay`` those
+    that came last, and of each label at least half its even share, so that none is forgotten.
 
     Args:
         examples: as of ``recollection.learn``; held-out ones must not be among them.
@@ -119,7 +120,7 @@ def lesson(plan: FieldPlan, examples: Sequence[Example], settings: Settings) -> 
         ModelError: as ``tasks.answer``.
     """
     meaning = reading(plan, settings)
-    used = Roll.of(plan.field, examples).latest(memory.MOST_EXAMPLES)
+    used = Roll.of(plan.field, examples).latest(settings.replay)
     texts = [one.text for one in used]
     encoder = recollection.encoder_of(plan, settings)
     vectors, known = [], []

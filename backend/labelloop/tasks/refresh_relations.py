@@ -11,7 +11,7 @@ import numpy as np
 
 from labelloop.engines import Vectors
 from labelloop.settings import Settings
-from labelloop.tasks import memory, recollection, refresh_places, relation_memory, structured
+from labelloop.tasks import recollection, refresh_places, relation_memory, structured
 from labelloop.tasks.calibration import Array
 from labelloop.tasks.pairs import Pair
 from labelloop.tasks.refresh_labels import Part
@@ -69,7 +69,7 @@ def lesson(plan: FieldPlan, examples: Sequence[Example], settings: Settings) -> 
     """
     if not structured.relates(plan):
         raise refresh_places.untrainable(plan)
-    used = Roll.of(plan.field, examples).latest(memory.MOST_EXAMPLES)
+    used = Roll.of(plan.field, examples).latest(settings.replay)
     columns = structured.relation_columns(plan, settings)
     accepted = [Accepted(Reading.model_validate_json(one.text), one.links) for one in used]
     told = relation_memory.told_of(columns, accepted)

@@ -14,7 +14,7 @@ import numpy as np
 
 from labelloop.engines import Vectors
 from labelloop.settings import Settings
-from labelloop.tasks import entities, memory, recollection, refresh_places, span_memory, structured
+from labelloop.tasks import entities, recollection, refresh_places, span_memory, structured
 from labelloop.tasks.calibration import Array
 from labelloop.tasks.entities import placed, span_f1
 from labelloop.tasks.entity_labels import told
@@ -91,7 +91,7 @@ def lesson(plan: FieldPlan, examples: Sequence[Example], settings: Settings) -> 
     """
     if not structured.remembers(plan):
         raise refresh_places.untrainable(plan)
-    used = Roll.of(plan.field, examples).latest(memory.MOST_EXAMPLES)
+    used = Roll.of(plan.field, examples).latest(settings.replay)
     each = recollection.marked_each(plan, used, settings)
     marked = [one for its in each for one in its]
     whole = span_memory.learn(plan.field, marked, 0)

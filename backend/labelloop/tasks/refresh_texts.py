@@ -149,7 +149,7 @@ def teachable(plan: FieldPlan, examples: Sequence[Example], settings: Settings) 
     craft, prompt = structured.craft_of(_causal_plan(plan), settings)
     desk = Desk(craft, _causal(plan, settings), bare(prompt))
     found = []
-    for one in Roll.of(plan.field, examples).latest(MOST):
+    for one in Roll.of(plan.field, examples).latest(min(MOST, settings.replay)):
         reading = Reading.model_validate_json(one.text)
         reply = next((text.strip() for text in one.texts if text.strip()), "")
         if not reply or reading.empty:

@@ -8,8 +8,9 @@ out.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,8 @@ _LABELS, _QUESTION = "labels", "question"
 class TrainedLabels:
     """``adapter``: its sha256. ``meanings``: (n_then, d) of the labels that the field had in training, to the base
     encoder. ``now``: (n_then,) the column of each among today's labels, -1 where it is gone. ``taught``: (n_labels,)
-    which of today's it was trained on; of the others it says nothing."""
+    which of today's it was trained on; of the others it says nothing. ``encoder``: with the adapter, read anew where
+    others took its place (``engines.adapted``)."""
 
     adapter: str
     voices: Voices
@@ -47,11 +49,11 @@ class TrainedLabels:
     meanings: Vectors
     now: NDArray[np.intp]
     taught: NDArray[np.bool_]
-    encoder: Encoder
+    encoder: Callable[[], Encoder]
 
     def alone(self, texts: Sequence[str]) -> Array:
         """(n_texts, n_labels) chances by the adapter alone; none of labels that there were not in training."""
-        similarities = self.encoder.embed(texts).astype(np.float64) @ self.meanings.T
+        similarities = self.encoder().embed(texts).astype(np.float64) @ self.meanings.T
         said = voices.chances(self.scale.odds(similarities), self.several)
         found: Array = np.zeros((len(texts), len(self.taught)))
         together = np.maximum if self.several else np.add  # of labels that became one
@@ -110,7 +112,9 @@ def serve(plan: FieldPlan, folder: Path, settings: Settings) -> TrainedLabels:
     from labelloop.engines.adapted import adapted
 
     its = encoder_plan(plan)
-    encoder = adapted(load("encoder", its.model, its.revision, settings), folder)
+    base = load("encoder", its.model, its.revision, settings)
+    encoder = partial(adapted, base, folder, settings.adapter_memory << 20)
+    encoder()
     told: dict[str, Any] = dict(adapter_files.read(folder)[0].trained)
     try:
         slope, of_memory, of_adapter = (float(told[name]) for name in (_SLOPE, _MEMORY, _ADAPTER))

@@ -101,7 +101,7 @@ def serve(plan: FieldPlan, folder: Path, settings: Settings, names: Sequence[Nam
     from labelloop.engines import adapter_files
     from labelloop.engines.adapted import adapted
 
-    encoder = adapted(load("encoder", plan.model, plan.revision, settings), folder)
+    encoder = adapted(load("encoder", plan.model, plan.revision, settings), folder, settings.adapter_memory << 20)
     slope, its_voices, taught = _read(plan, folder, dict(adapter_files.read(folder)[0].trained))
     shift = np.array([taught.get(name, 0.0) for name in names])
     scale = Scale(slope, shift, np.full(len(names), np.nan))

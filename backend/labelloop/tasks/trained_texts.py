@@ -95,4 +95,6 @@ def serve(plan: FieldPlan, folder: Path, settings: Settings) -> TrainedTexts:
     way = told.get(_WAY)
     if not isinstance(base, Causal) or way not in ("alone", "chosen") or not isinstance(told.get(_LONGEST), int):
         raise ModelError(f"The adapter {folder} was not trained for writing.", "Train a new one.")
-    return TrainedTexts(folder.name, adapted(base, folder), way, told[_LONGEST], told.get(_INTERCEPT))
+    return TrainedTexts(
+        folder.name, adapted(base, folder, settings.adapter_memory << 20), way, told[_LONGEST], told.get(_INTERCEPT)
+    )
