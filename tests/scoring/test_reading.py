@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from rq.job import Job
@@ -82,6 +83,28 @@ def test_a_long_reading_takes_turns(
     wire.enqueue("push", place.redis, "read_back")
     assert work(place) > 2
     assert store.count_labels(connection).how["by_hand"] == 250
+
+
+def test_readings_that_take_longer_than_their_interval_do_not_pile_up(
+    place: Workplace, store: Store, studio: StudioDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(store, studio)
+    monkeypatch.setattr(place, "settings", place.settings.model_copy(update={"sync_s": 5}))
+    issued: list[bool] = []
+    usual = reading._read
+
+    def read(*arguments: Any) -> bool:
+        place.redis.delete(wire.SYNC_RECENT)  # by now the interval is over
+        issued.append(reading.sweep(place.redis, 5))
+        return usual(*arguments)
+
+    monkeypatch.setattr(reading, "_read", read)
+    assert reading.sweep(place.redis, 5)
+    assert place.redis.ttl(wire.SYNC_RECENT) > 60, "it waits for its turn: no second one for a minute"
+    assert work(place) == 1 and issued == [False]
+    assert 0 < place.redis.ttl(wire.SYNC_RECENT) <= 5 and not reading.sweep(place.redis, 5)
+    place.redis.delete(wire.SYNC_RECENT)
+    assert reading.sweep(place.redis, 5)
 
 
 def test_only_one_worker_reads_at_a_time(place: Workplace, store: Store, studio: StudioDouble) -> None:

@@ -21,8 +21,12 @@ _TURN_S = 30.0  # after so long, other jobs of the lane have their turn
 
 
 def sweep(redis: RedisBytes, every_s: int) -> bool:
-    """Issues the job where the last is ``every_s`` seconds ago; never with 0."""
-    if not every_s or not redis.set(wire.SYNC_RECENT, 1, nx=True, ex=every_s):
+    """Issues the job where the last one ended ``every_s`` seconds ago; never with 0. However long one takes, no second
+    one waits behind it: pushes wait on the same lane. One that was lost with its worker is made up for after a minute.
+    """
+    if not every_s or redis.exists(wire.SYNC_LEASE):
+        return False
+    if not redis.set(wire.SYNC_RECENT, 1, nx=True, ex=every_s + wire.TICKET_S):
         return False
     wire.enqueue("push", redis, "read_back", timeout=1800)
     return True
@@ -42,6 +46,8 @@ def read_all(place: Workplace) -> None:
                     refresh.look(place.redis, connection.id)
             except (StudioError, RequestError, UnavailableError) as error:
                 log.warning("connection %d: its labels cannot be read back: %s", connection.id, error)
+        if finished and place.settings.sync_s:
+            place.redis.set(wire.SYNC_RECENT, 1, ex=place.settings.sync_s)
     if not finished and not place.stopping.is_set():
         wire.enqueue("push", place.redis, "read_back", timeout=1800)
 
