@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from labelloop.errors import KeyRefusedError, RequestError, SettingsError, StoreDownError
+from labelloop.learning import refreshes
 from labelloop.learning.migrate import downgrade
 from labelloop.learning.store import Store, hash_key
 from labelloop.words import Bundle, Field, FieldPlan, Label, Source
@@ -147,6 +148,23 @@ def test_migrations_go_up_and_down_and_match_the_tables(store: Store) -> None:
     downgrade(store.engine, "base")
     store.migrate()
     assert store.connections() == []
+
+
+def test_attempts_from_before_their_texts_were_kept_have_none(store: Store) -> None:
+    made = store.create_connection("http://ls", 1, 2, "Title", "")[0]
+    number = refreshes.begin(store, made.id, "topic", "command", 40, "digest")
+    refreshes.end(store, number, "refused", items=[1, 2], learned=["b", "a", "b"], judged=["c"])
+    (kept,) = refreshes.listed(store, made.id)
+    assert (kept.learned, kept.judged) == (frozenset("ab"), frozenset("c"))
+    downgrade(store.engine, "0004")
+    store.migrate()
+    (old,) = refreshes.listed(store, made.id)
+    assert (old.state, old.items, old.learned, old.judged) == ("refused", (1, 2), frozenset(), frozenset())
+    assert store.connection(made.id).blind_since is None
+    store.add_event(made.id, "TASKS_CREATED", {"tasks": [{"id": 1}]})
+    downgrade(store.engine, "0001")
+    store.migrate()
+    assert len(store.events(made.id)) == 1, "a connection keeps what refers to it"
 
 
 def test_a_database_that_is_gone_says_so() -> None:

@@ -12,5 +12,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("connections") as table:
+    with op.batch_alter_table("connections", recreate="never") as table:
         table.drop_column("directions")

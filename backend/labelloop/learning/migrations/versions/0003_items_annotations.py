@@ -54,6 +54,6 @@ def downgrade() -> None:
     op.drop_table("items")
     op.drop_index("ix_events_pending", "events")
     for table, columns in (("events", ("pending",)), ("connections", ("sync_state", "memory_epoch"))):
-        with op.batch_alter_table(table) as changed:
+        with op.batch_alter_table(table, recreate="never") as changed:
             for column in columns:
                 changed.drop_column(column)
