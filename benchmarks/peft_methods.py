@@ -1,6 +1,6 @@
 """Each way to train an adapter (`LABELLOOP_PEFT`) on the same labels: weights, memory, seconds, accuracy, forgetting.
 
-Run:  LABELLOOP_DATA=... PYTHONPATH=backend python benchmarks/peft.py [--only sst2 ...] [--methods lora ...] [--fresh]
+Run:  LABELLOOP_DATA=... PYTHONPATH=backend python benchmarks/peft_methods.py [--only sst2 ...] [--methods lora ...] [--fresh]
 Reads <folder>/<set>/{train,test}.jsonl, skips what is absent, goes on where it was interrupted, one thread; writes
 benchmarks/results/peft.{json,md}. The adapter alone is measured, without zero-shot, memory and k-fold beside it.
 """
@@ -194,7 +194,7 @@ def main() -> int:
             its["methods"].append(bench.run(method))
             its["methods"].sort(key=lambda one: METHODS.index(one["method"]))
             whole["setting"] = {
-                "command": "LABELLOOP_DATA=... PYTHONPATH=backend python benchmarks/peft.py",
+                "command": "LABELLOOP_DATA=... PYTHONPATH=backend python benchmarks/peft_methods.py",
                 "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
                 "machine": f"{platform.machine()}, 1 thread, Python {platform.python_version()}",
                 "versions": {one: version(one) for one in ("torch", "sentence-transformers", "peft")},
