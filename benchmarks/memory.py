@@ -112,10 +112,9 @@ def read_spans(folder: Path, split: str) -> list[Row]:
     return made
 
 
-def measure_spans(train: list[Row], test: list[Row], settings: Settings) -> list[dict]:
-    """A cell per seed and budget: per test row what zero-shot and memory gained of what they could (F1)."""
-    names = sorted({span.label[0] for row in [*train, *test] for span in row.spans})
-    field = Field(
+def span_field(rows: list[Row]) -> Field:
+    names = sorted({span.label[0] for row in rows for span in row.spans})
+    return Field(
         name="label",
         tag="Labels",
         kind="entities",
@@ -123,6 +122,11 @@ def measure_spans(train: list[Row], test: list[Row], settings: Settings) -> list
         labels=tuple(Label(path=(name,), text=name) for name in names),
         sources=(Source(name="text", tag="Text", key="text"),),
     )
+
+
+def measure_spans(train: list[Row], test: list[Row], settings: Settings) -> list[dict]:
+    """A cell per seed and budget: per test row what zero-shot and memory gained of what they could (F1)."""
+    field = span_field([*train, *test])
     made = Simulation(field, train, test, BUDGETS, SEEDS, settings)
     made.read(lambda done, of: print(f"\r  read {done} of {of}", end="", flush=True))
     print()
@@ -249,7 +253,7 @@ def write(whole: dict) -> None:
             for one in ("zero-shot", *RIVALS):
                 gain = cell["gain_over"].get(one)
                 shown.append(
-                    f"{_points(gain['value'])} ({_points(gain['low'])} to {_points(gain['high'])})" if gain else ""
+                    f"{points(gain['value'])} ({points(gain['low'])} to {points(gain['high'])})" if gain else ""
                 )
             lines.append(
                 f"| {name} | {cell['budget']} | "
@@ -272,11 +276,11 @@ def verdict(whole: dict) -> list[str]:
     return [
         f"Mean of the {len(cells)} cells with labels: memory {ours:.3f}, "
         + ", ".join(f"{one} {value:.3f}" for one, value in means.items())
-        + f". Cells whose interval lies wholly below -2 points: {below}. Least gain over zero-shot: {_points(least)}.",
+        + f". Cells whose interval lies wholly below -2 points: {below}. Least gain over zero-shot: {points(least)}.",
     ]
 
 
-def _points(share: float) -> str:
+def points(share: float) -> str:
     return f"{100 * share:+.1f}"
 
 

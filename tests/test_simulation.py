@@ -449,6 +449,15 @@ def test_a_chart_of_one_point_and_of_names_in_need_of_escape() -> None:
     assert ">0.600<" in page and "nan" not in page
 
 
+def test_several_charts_stand_on_one_page_each_under_its_name() -> None:
+    lines = {f"way {number}": {16: [0.5], 64: [0.75]} for number in range(6)}
+    page = curves.pages("title", "note", "F1", {"a < b": lines, "other": {"way 0": {16: [0.25]}}})
+    assert page.count("<svg") == page.count("<table") == page.count("<h2>") == 2 and "<h2>a &lt; b</h2>" in page
+    colours = [part.split('"')[0] for part in page.split("<svg")[1].split('stroke="')[1:]]
+    assert len(set(colours)) == 6, "each line can be told from the others"
+    assert page.index("0.750") < page.index("<h2>other</h2>") < page.index("0.250")
+
+
 def test_challengers_are_trained_and_serve_if_the_gate_promotes_them(
     files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ Line = Mapping[int, Sequence[float]]
 """What was measured at each budget, in [0, 1], once for each run."""
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 860, 480, 60, 30, 20, 50
-_COLOURS = ("#1f5fbf", "#c2541b", "#2c8a4b", "#7a4bb0", "#8a6d1f")
+_COLOURS = ("#1f5fbf", "#c2541b", "#2c8a4b", "#7a4bb0", "#8a6d1f", "#55606b")
 _PAGE = Template("""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>$title</title>
 <style>
@@ -23,8 +23,7 @@ table{border-collapse:collapse;margin-top:1em} td,th{padding:.25em .9em;text-ali
 </style>
 <h1>$title</h1>
 <p class="note">$note</p>
-$chart
-$table
+$charts
 </html>
 """)
 
@@ -35,6 +34,16 @@ def page(title: str, note: str, metric: str, lines: Mapping[str, Line]) -> str:
     Args:
         lines: by name; each has a value at least at one budget.
     """
+    return _PAGE.substitute(title=escape(title), note=escape(note), charts=_chart(metric, lines))
+
+
+def pages(title: str, note: str, metric: str, charts: Mapping[str, Mapping[str, Line]]) -> str:
+    """HTML with several charts, each as that of ``page``, under their names."""
+    each = [f"<h2>{escape(name)}</h2>\n{_chart(metric, lines)}" for name, lines in charts.items()]
+    return _PAGE.substitute(title=escape(title), note=escape(note), charts="\n".join(each))
+
+
+def _chart(metric: str, lines: Mapping[str, Line]) -> str:
     budgets = sorted({budget for line in lines.values() for budget in line})
     values = [value for line in lines.values() for some in line.values() for value in some]
     low = math.floor(max(0.0, min(values) - 0.02) * 20) / 20
@@ -83,7 +92,7 @@ def page(title: str, note: str, metric: str, lines: Mapping[str, Line]) -> str:
         for name, line in lines.items()
     )
     table = f"<table><tr><th>{escape(metric)} at labels</th>{head}</tr>{rows}</table>"
-    return _PAGE.substitute(title=escape(title), note=escape(note), chart="\n".join(parts), table=table)
+    return "\n".join([*parts, table])
 
 
 def _mean(values: Sequence[float]) -> float:

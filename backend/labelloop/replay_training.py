@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from labelloop.learning.judging import Labelled, Past, Watch, judge
+from labelloop.learning.judging import Judged, Labelled, Past, Watch, judge
 from labelloop.learning.refreshes import FEWEST, GROWTH
 from labelloop.replay import Replay
 from labelloop.settings import Settings
@@ -20,7 +20,7 @@ class Training:
     """The versions of one run. Who made it begins with what is served without training.
 
     ``watch``: as of ``judging.judge``. ``counts``: how many challengers the gate has "promoted", "refused" or left
-    "undecided" so far.
+    "undecided" so far. ``last``: the latest of them; None before there is one.
     """
 
     def __init__(self, replay: Replay, seed: int, settings: Settings, watch: Watch = lambda share: None) -> None:
@@ -29,6 +29,7 @@ class Training:
         self._past = Past(salt=f"simulation {seed}")
         self._last = 0
         self._counts: Counter[str] = Counter()
+        self.last: Judged | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -46,7 +47,7 @@ class Training:
             tuple(False for _ in its),
             tuple(False for _ in its),
         )
-        done = judge(self._replay.plan, known, self._past, self._settings, self._watch)
+        done = self.last = judge(self._replay.plan, known, self._past, self._settings, self._watch)
         log.info("%d labels: %s", len(its), done.words)
         self._counts[done.state] += 1
         held_out = self._past.held_out or done.held_out
