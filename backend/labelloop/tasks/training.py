@@ -11,6 +11,7 @@ from labelloop.settings import Settings
 from labelloop.tasks import classification, refresh_labels, trained, trained_labels
 from labelloop.tasks.refresh_labels import Watch
 from labelloop.tasks.roll import Example
+from labelloop.tasks.unfinished import Unfinished
 from labelloop.words import Answer, FieldPlan
 
 Alike = Callable[[str], str]
@@ -67,7 +68,11 @@ def labels(
     encoder = load("encoder", base.model, base.revision, settings)
     recipe = Recipe(method=settings.peft)
     course = Course(encoder, lesson.texts, lesson.meanings, lesson.several, recipe)
-    done = refresh_labels.train(lesson, course, watch, seconds, copies=[alike(text) for text in lesson.texts])
+    copies = [alike(text) for text in lesson.texts]
+    about = [plan.model_dump_json(), recipe.model_dump_json(), repr(lesson.right.tolist()), *lesson.texts, *copies]
+    unfinished = Unfinished.of(settings.data_dir / "unfinished", about)
+    done = refresh_labels.train(lesson, course, watch, seconds, copies=copies, unfinished=unfinished)
+    unfinished.drop()
     place = trained_labels.keep(plan, done, recipe, trained.folder(settings))
     texts = tuple(lesson.texts)
     if done.before is None or done.after is None:
