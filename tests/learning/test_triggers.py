@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from labelloop.cli import app, shared
 from labelloop.learning import agreement, intake, refreshes
 from labelloop.learning.agreement import ALPHA, BLOCK, Fall, fallen, first_fall
 from labelloop.learning.refreshes import FEWEST, State
@@ -15,7 +17,7 @@ from labelloop.learning.store import Connection, Store
 from labelloop.learning.tables import RefreshRow, now
 from labelloop.learning.triggers import due_fields
 from labelloop.learning.versions import version_for
-from labelloop.settings import Settings
+from labelloop.settings import Settings, get_settings
 from support.labelling import START, Labelling, choice
 
 CONFIG = (
@@ -140,3 +142,18 @@ def test_a_schedule_trains_what_has_new_labels(
     assert due_fields(store, connection.id, settings) == {}
     tried(store, connection, labelling, FEWEST, "failed", hours=23)
     assert due_fields(store, connection.id, daily) == {}, "what fails is not tried all the time"
+
+
+def test_the_versions_command_says_why_each_training_began(
+    store: Store, connection: Connection, labelling: Labelling, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried(store, connection, labelling, 40)
+    number = refreshes.begin(store, connection.id, "topic", "agreement", 70, "p" * 64)
+    refreshes.end(store, number, "undecided", verdict={"words": "Undecided: so far."})
+    monkeypatch.setenv("LABELLOOP_DATABASE_URL", store.engine.url.render_as_string(hide_password=False))
+    monkeypatch.setenv("LABELLOOP_DATA_DIR", str(settings.data_dir))
+    monkeypatch.setattr(shared.out, "width", 140)
+    get_settings.cache_clear()
+    done = CliRunner().invoke(app, ["versions", "3"])
+    assert "70 labels, agreement has fallen: undecided. Undecided: so far." in done.output
+    assert "40 labels, labels have grown: refused." in done.output

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from labelloop.settings import Settings
 from labelloop.tasks import make_bundle, memory, plan, refresh_labels, trained_labels
 from labelloop.tasks.recollection import Example
 from labelloop.tasks.refresh_labels import Lesson, Refreshed, Watch
+from labelloop.tasks.unfinished import Unfinished
 from labelloop.tasks.voices import Voices
 from labelloop.words import Field, FieldPlan
 
@@ -52,7 +54,7 @@ def course_of(its: FieldPlan, lesson: Lesson, cpu: Settings, recipe: Recipe = RE
 
 
 def trained(
-    field: Field, known: list[Example], cpu: Settings, watch: Watch = lambda share: None, **changes: float
+    field: Field, known: list[Example], cpu: Settings, watch: Watch = lambda share: None, **changes: Any
 ) -> tuple[FieldPlan, Lesson, Refreshed]:
     its = plan(field, cpu)
     lesson = refresh_labels.lesson(its, known, cpu)
@@ -146,6 +148,45 @@ def test_it_tells_how_far_it_is_and_stops_when_told(make_field: MakeField, cpu: 
     with pytest.raises(StopNow):
         trained(field, examples("group one", "group two"), cpu, stop)
     assert len(heard) == 3
+
+
+def test_a_training_that_was_killed_goes_on_after_its_last_whole_part(
+    make_field: MakeField, cpu: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    field, known = make_field(["group one", "group two"]), examples("group one", "group two")
+    runs: list[int] = []
+    real = Course.train
+
+    def counted(self: Course, *given: object) -> Iterator[Pupil]:
+        runs.append(1)
+        return real(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Course, "train", counted)
+    kept = Unfinished.of(tmp_path / "unfinished", ["this one"])
+
+    class Killed(Exception):
+        pass
+
+    def killed(share: float) -> None:
+        if share > 0.6:
+            raise Killed
+
+    with pytest.raises(Killed):
+        trained(field, known, cpu, killed, unfinished=kept)
+    assert len(runs) == 3 and sorted(kept.read()) == ["hurry", "part 0", "part 1"], "the third part was not whole"
+    shares: list[float] = []
+    *_, made = trained(
+        field, known, cpu, shares.append, unfinished=Unfinished.of(tmp_path / "unfinished", ["this one"])
+    )
+    assert len(runs) == 3 + 2 and shares[0] > 0.5
+    *_, whole = trained(field, known, cpu)
+    assert made.after is not None and whole.after is not None and np.allclose(made.after, whole.after, atol=1e-6)
+    assert made.voices == pytest.approx(whole.voices)
+    assert Unfinished.of(tmp_path / "unfinished", ["another one"]).read() == {}
+    kept.path.write_bytes(kept.path.read_bytes()[:100])
+    assert kept.read() == {}, "half a file is none"
+    kept.drop()
+    assert list(kept.path.parent.iterdir()) == []
 
 
 def test_without_time_nothing_is_trained(make_field: MakeField, cpu: Settings) -> None:

@@ -24,11 +24,12 @@ from labelloop.settings import Settings
 from labelloop.tasks import calibration, chances, memory, rank, recollection, verbalizers, voices
 from labelloop.tasks.calibration import Array
 from labelloop.tasks.roll import Example, Roll
+from labelloop.tasks.unfinished import Unfinished
 from labelloop.tasks.voices import Voices
 from labelloop.words import FieldPlan
 
 if TYPE_CHECKING:
-    from labelloop.engines.training import Course, Pupil
+    from labelloop.engines.training import Course, Pupil, Recipe
 
 FEWEST = 32
 """Examples below which nothing is trained: what is left out of so few tells nothing, and what is trained forgets more
@@ -41,6 +42,7 @@ _EARLY = 0.5  # nats by which it must be better to end the training early
 _READ_AT_ONCE = 64
 _TRIAL = 3  # steps that are timed where time is limited
 _MARGIN = 0.8  # of the time that is left, what the steps are planned for
+_HURRY, _PART = "hurry", "part "  # names of what is kept of a training
 _HURRIED = 0.25  # the least share of the steps that is worth a training
 
 Part = tuple[NDArray[np.intp], NDArray[np.intp]]
@@ -184,6 +186,7 @@ def train(
     seconds: float = math.inf,
     seed: int = SEED,
     copies: Sequence[str] = (),
+    unfinished: Unfinished | None = None,
 ) -> Refreshed:
     """Trains on parts, finds the voices, and where the adapter has one trains it on all.
 
@@ -192,6 +195,7 @@ def train(
     Args:
         course: over the lesson's texts, in their order.
         copies: equal for texts that are left out together; the texts themselves where none are given.
+        unfinished: where what the left-out parts tell is kept; parts that are there are not trained again.
         seconds: for all of it. What would take longer is done in fewer steps; where these are too few, not at all.
 
     Raises:
@@ -211,18 +215,27 @@ def train(
     fold = folds(lesson.right, copies or lesson.texts)
     parts = [(everything[fold == part], everything[fold != part]) for part in range(FOLDS)]
     run = _Run(lesson, course, watch, seed, [*(rest for _, rest in parts), everything])
-    if not run.fit_into(seconds):
+    done = unfinished.read() if unfinished else {}
+    if not run.fit_into(seconds, float(done.get(_HURRY, 0))):
         return nothing(f"{seconds:g} seconds are too few for this machine")
     known = lesson.remembered(parts)
     asked = ~np.isnan(known).any(axis=1)
     learnt = {mark: np.zeros(lesson.zero_shot.shape) for mark in MARKS}
-    for out, rest in parts:
+    for part, (out, rest) in enumerate(parts):
+        if (told_before := done.get(f"{_PART}{part}")) is not None:
+            for mark, its in zip(MARKS, told_before, strict=True):
+                learnt[mark][out] = its
+            run.skip(rest)
+            continue
         taught = lesson.right[rest].any(axis=0)
         for mark, pupil in run.steps(rest):
             if run.late:
                 return nothing(f"it was not done after {seconds:g} seconds")
             if mark:
                 learnt[mark][out] = voices.within(said(lesson, course, pupil, out), known[out], taught, lesson.several)
+        if unfinished:
+            unfinished.keep(_HURRY, np.array(run.hurry))
+            unfinished.keep(f"{_PART}{part}", np.stack([learnt[mark][out] for mark in MARKS]))
     right = lesson.right[asked]
     heard = {mark: voices.weigh(known[asked], learnt[mark][asked], right, lesson.several) for mark in MARKS}
     best = min(MARKS, key=lambda mark: heard[mark][1] + (_EARLY if mark < 1 else 0))
@@ -245,14 +258,23 @@ def train(
     return made
 
 
+def unfinished_of(
+    plan: FieldPlan, recipe: Recipe, lesson: Lesson, copies: Sequence[str], settings: Settings
+) -> Unfinished:
+    """What was done of the very same training before, if it was not done to its end."""
+    about = [plan.model_dump_json(), recipe.model_dump_json(), repr(lesson.right.tolist()), *lesson.texts, *copies]
+    return Unfinished.of(settings.data_dir / "unfinished", about)
+
+
 class _Run:
-    """The steps of all adapters of one training: their number, their time, who watches them."""
+    """The steps of all adapters of one training: their number, their time, who watches them. ``hurry``: the share of
+    them for which there is time."""
 
     def __init__(
         self, lesson: Lesson, course: Course, watch: Watch, seed: int, each: Sequence[NDArray[np.intp]]
     ) -> None:
         self._lesson, self._course, self._watch, self._seed = lesson, course, watch, seed
-        self._hurry, self._done = 1.0, 0
+        self.hurry, self._done = 1.0, 0
         self._planned = sum(course.steps(rows.tolist()) for rows in each)
         self._began, self._limit = time.monotonic(), math.inf
         self._trial = each[0]
@@ -265,25 +287,34 @@ class _Run:
     def late(self) -> bool:
         return self.seconds > self._limit
 
-    def fit_into(self, seconds: float) -> bool:
-        """Makes fewer steps of all, where time is limited; whether enough of them are left."""
+    def fit_into(self, seconds: float, before: float = 0) -> bool:
+        """Makes fewer steps of all, where time is limited; whether enough of them are left. ``before``: the ``hurry``
+        of the same training when it was begun; 0: it begins now."""
         self._limit = seconds
-        if seconds == math.inf:
+        if seconds == math.inf or before:
+            self.hurry = before or 1.0
             return True
         for _ in zip(range(_TRIAL), self._pupils(self._trial, self._planned), strict=False):
             pass
         each = self.seconds / _TRIAL
-        self._hurry = min(1.0, _MARGIN * (seconds - self.seconds) / (each * self._planned))
-        return self._hurry >= _HURRIED
+        self.hurry = min(1.0, _MARGIN * (seconds - self.seconds) / (each * self._planned))
+        return self.hurry >= _HURRIED
 
     def steps(self, rows: NDArray[np.intp]) -> Iterator[tuple[float, Pupil]]:
         """Each step on some of the examples, with the mark that it reaches, or 0."""
-        count = max(len(MARKS), round(self._hurry * self._course.steps(rows.tolist())))
+        count = self._count(rows)
         marks = {math.ceil(mark * count): mark for mark in MARKS}
         for pupil in self._pupils(rows, count):
             self._done += 1
-            self._watch(min(1.0, self._done / max(1.0, self._hurry * self._planned)))
+            self._watch(min(1.0, self._done / max(1.0, self.hurry * self._planned)))
             yield marks.get(pupil.done, 0.0), pupil
+
+    def skip(self, rows: NDArray[np.intp]) -> None:
+        """The steps on some of the examples were made before."""
+        self._done += self._count(rows)
+
+    def _count(self, rows: NDArray[np.intp]) -> int:
+        return max(len(MARKS), round(self.hurry * self._course.steps(rows.tolist())))
 
     def _pupils(self, rows: NDArray[np.intp], count: int) -> Iterator[Pupil]:
         return self._course.train(rows.tolist(), self._lesson.right[rows], self._lesson.scale, count, self._seed)

@@ -129,5 +129,7 @@ def train(
     how = how or recipe(settings)
     course = SpanCourse(encoder_of(plan, settings), lesson.places.texts, lesson.places.each, lesson.meanings, how)
     copies = [alike(text) for text in lesson.texts]
-    made = refresh_labels.train(lesson, course, watch, seconds, copies=copies)
+    unfinished = refresh_labels.unfinished_of(plan, how, lesson, copies, settings)
+    made = refresh_labels.train(lesson, course, watch, seconds, copies=copies, unfinished=unfinished)
+    unfinished.drop()
     return trained_places.keep(plan, lesson.places.names, lesson.scale, made, how, trained.folder(settings)), made

@@ -79,7 +79,10 @@ def labels(
     encoder = load("encoder", base.model, base.revision, settings)
     recipe = Recipe(method=settings.peft)
     course = Course(encoder, lesson.texts, lesson.meanings, lesson.several, recipe)
-    done = refresh_labels.train(lesson, course, watch, seconds, copies=[alike(text) for text in lesson.texts])
+    copies = [alike(text) for text in lesson.texts]
+    unfinished = refresh_labels.unfinished_of(plan, recipe, lesson, copies, settings)
+    done = refresh_labels.train(lesson, course, watch, seconds, copies=copies, unfinished=unfinished)
+    unfinished.drop()
     place = trained_labels.keep(plan, done, recipe, trained.folder(settings))
     texts = tuple(lesson.texts)
     if done.before is None or done.after is None:
