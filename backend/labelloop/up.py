@@ -71,7 +71,7 @@ def add_services(
     settings = pin(settings)
     environment = settings.environment()
     report("starting the web process")
-    supervisor.add("web", command("serve"), environment, ready=lambda: web_answers(settings), ready_s=60)
+    supervisor.add("web", command("serve"), environment, ready=lambda: web_answers(settings), ready_s=120)
     report("starting the worker (it loads the model)")
     supervisor.add(
         "worker", command("worker"), environment, ready=lambda: workers_alive(settings, "predict") > 0, ready_s=180

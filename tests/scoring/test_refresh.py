@@ -192,6 +192,22 @@ def test_what_was_asked_for_survives_a_stop_and_a_death_at_any_moment(
     assert work(trainer) == 1 and begun == ["command", "command", "resumed"]
 
 
+def test_an_attempt_whose_trainer_died_does_not_seem_to_run_for_ever(
+    trainer: Workplace, store: Store, connection: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(triggers, "due_fields", lambda *_: {})
+    number = refreshes.begin(store, connection, "topic", "labels", 40, "p" * 64)
+    with trainer.lease(refresh.lease(connection, "topic")):
+        refresh_job.look(trainer, connection)
+        assert [one.state for one in refreshes.listed(store, connection)] == ["running"]
+    refresh_job.look(trainer, connection)
+    (left,) = refreshes.listed(store, connection)
+    assert left.state == "stopped" and "ended before it was done" in left.error and left.ended_at
+    refreshes.end(store, number, "refused")
+    refreshes.died(store, number)
+    assert refreshes.listed(store, connection)[0].state == "refused"
+
+
 @pytest.mark.parametrize("what", ["dies", "finds no Redis", "goes on"])
 def test_what_was_promoted_is_pushed_also_where_the_trainer_dies_before(
     trainer: Workplace, store: Store, connection: int, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, what: str

@@ -187,7 +187,9 @@ def unsettled(running: Running, project: Project, connected: Connected) -> list[
     pushed = push.read(redis, number)
     if pushed is not None and pushed.running:
         found.append(f"a push of {pushed.version} is {pushed.state}: {pushed.done} of {pushed.total}. {pushed.note}")
-    found += [f"refresh {one.id} is {one.state}" for one in refreshes.unfinished(running.store)]
+    found += [f"refresh {one.id} will be resumed" for one in refreshes.unfinished(running.store)]
+    if training(running, connected):
+        found.append("an attempt is running")
     kept, truth = stored(running.store, connected.connection), exported(running.studio, project)
     if kept != truth:
         here = sum(kept.get(one) == its for one, its in truth.items())
@@ -219,11 +221,7 @@ def problems(running: Running, project: Project, connected: Connected, annotator
     found += _adapter_problems(running, number)
     found += _version_problems(running, project, connected)
     tried = refreshes.listed(running.store, number)
-    ended = {"promoted", "refused", "undecided"}
-    latest = {one.field: one for one in reversed(tried)}
-    found += [f"refresh {one.id} ended as {one.state}: {one.error}" for one in tried if one.state == "failed"]
-    found += [f"refresh {one.id} is {one.state} for good" for one in latest.values() if one.state not in ended]
-    return found
+    return found + [f"refresh {one.id} failed: {one.error}" for one in tried if one.state == "failed"]
 
 
 def _adapter_problems(running: Running, number: int) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from labelloop.errors import RequestError
 from labelloop.learning.store import Store
@@ -29,6 +29,7 @@ State = Literal["running", "promoted", "refused", "undecided", "failed", "stoppe
 FEWEST = 32
 """Labels under which nothing is trained: memory does better (``tasks.refresh_labels.FEWEST``)."""
 _UNFINISHED = ("running", "stopped")
+_DIED = "The process that trained ended before it was done."
 GROWTH = 1.5
 """How many times the labels of the last attempt there must be for the next: so the attempts for n labels are about
 log n, and all of them together take about three times the last one's time."""
@@ -65,7 +66,7 @@ def begin(store: Store, connection_id: int, field: str, trigger: Trigger, labels
             RefreshRow.connection_id == connection_id, RefreshRow.field == field, RefreshRow.state == "running"
         )
         for row in session.scalars(left):
-            row.state, row.ended_at, row.error = "stopped", now(), "The process that trained ended before it was done."
+            row.state, row.ended_at, row.error = "stopped", now(), _DIED
         made = RefreshRow(connection_id=connection_id, field=field, trigger=trigger, labels=labels, parent=parent)
         session.add(made)
         session.flush()
@@ -94,6 +95,13 @@ def end(
         row.state, row.ended_at, row.items, row.adapter = state, now(), list(items), adapter
         row.learned, row.judged = sorted(set(learned)), sorted(set(judged))
         row.version_id, row.verdict, row.error, row.held_out = version_id, dict(verdict or {}), error, held_out
+
+
+def died(store: Store, number: int) -> None:
+    """Writes down that the process ended which made an attempt, unless it has ended otherwise."""
+    with store.session() as session:
+        mine = update(RefreshRow).where(RefreshRow.id == number, RefreshRow.state == "running")
+        session.execute(mine.values(state="stopped", ended_at=now(), error=_DIED))
 
 
 def note(store: Store, number: int, verdict: Mapping[str, Any]) -> None:

@@ -107,6 +107,9 @@ def look(place: Workplace, connection_id: int) -> None:
     that are due."""
     if not place.settings.refresh or place.stopping.is_set():
         return
+    for left in refreshes.listed(place.store, connection_id):
+        if left.state == "running" and not place.redis.exists(asking.lease(connection_id, left.field)):
+            refreshes.died(place.store, left.id)  # also where three did, and none is begun anew
     _fetch(place, connection_id)
     with _pushing(place, connection_id):
         for one in _withdrawn(place, connection_id):
