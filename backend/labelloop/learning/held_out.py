@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 SHARE = 0.2
 FEWEST = 300
 """Different texts with a label from which on some are held out. A fifth of fewer tells next to nothing, not even
-whether what is seen out of fold is flattery, and is missing from what is learned; so fewer are cross-validated, each
-by a version that has not seen it. From here on both count (``pooling``)."""
+whether what is seen out of fold is flattery, and nothing learns from it; so fewer are cross-validated, each by a
+version that has not seen it. From here on both count (``pooling``)."""
 
 _NUMBERS = re.compile(r"\d+")
 _OTHERS = re.compile(r"[\W_]+")
@@ -36,7 +36,7 @@ def held_out(texts: Sequence[str], salt: str, already: bool = False) -> NDArray[
     known = [normalised(text) for text in texts]
     if not already and len(set(known)) < FEWEST:
         return np.zeros(len(texts), np.bool_)
-    return np.array([_hash(text, salt) < SHARE for text in known], np.bool_)
+    return np.array([_hash(text, salt, "held-out") < SHARE for text in known], np.bool_)
 
 
 def normalised(text: str) -> str:
@@ -50,7 +50,7 @@ def normalised(text: str) -> str:
     return words if any(one.isalpha() for one in words) else plain.strip()
 
 
-def _hash(text: str, salt: str) -> float:
+def _hash(text: str, salt: str, purpose: str) -> float:
     """In [0, 1), evenly."""
-    told = "\0".join(("held-out", salt, text)).encode("utf-8", "surrogatepass")
+    told = "\0".join((purpose, salt, text)).encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.sha256(told).digest()[:6], "big") / 2**48

@@ -1,8 +1,8 @@
 """One challenger: trained on the labels that it may learn from, and judged by the gate on those that it has not seen.
 
 Which those are is ``held_out``'s to say: with few labels all are trained on and each is judged by models that have not
-seen it; with many a fifth is kept for the gate alone. What serves uses all labels in its memory; memory without the
-held-out ones is made for the gate only.
+seen it; with more a fifth is kept for the gate, which reads both (``pooling``) until the fifth is enough. What serves
+uses all labels in its memory; memory without the held-out ones is made for the gate only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from labelloop import tallies
-from labelloop.learning import gate, gate_report, held_out
+from labelloop.learning import gate, gate_report, held_out, pooling
 from labelloop.learning.gate import Decision, Evaluated, Evidence
 from labelloop.learning.gate_checks import Outcome
 from labelloop.settings import Settings
@@ -106,14 +106,12 @@ def judge(
         why = done.told.get("why_not", "it does not help")
         return judged("undecided", f"Undecided: nothing is trained: {why}. Zero-shot and memory go on.", None)
     new = plan.model_copy(update={"adapter": done.adapter})
-    if held.any():
-        rows = [row for row in np.flatnonzero(held).tolist() if known.items[row] not in past.seen]
-        evidence = _held_out(plan, new, known.part(rows), kept.examples, past.attempts + 1, settings)
-    else:
-        evidence = _out_of_fold(plan, done, known, past.seen, past.attempts + 1)
-    if evidence is None:
+    rows = [row for row in np.flatnonzero(held).tolist() if known.items[row] not in past.seen]
+    unseen = _held_out(plan, new, known.part(rows), kept.examples, past.attempts + 1, settings)
+    its = pooling.pooled(unseen, _out_of_fold(plan, done, known, past.seen, past.attempts + 1))
+    if its is None:
         return judged("undecided", _ALL_SEEN, new)
-    verdict = gate.decide(evidence)
+    verdict = gate.decide(its)
     return judged(verdict.decision, gate_report.words(verdict), new, gate=verdict.model_dump(mode="json"))
 
 
