@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 SHARE = 0.2
 FEWEST = 300
 """Different texts with a label from which on some are held out. A fifth of fewer tells next to nothing, not even
-whether what is seen out of fold is flattery, and is missing from what is learned; so fewer are cross-validated, each
-by a version that has not seen it. From here on both count (``pooling``)."""
+whether what is seen out of fold is flattery, and nothing learns from it; so fewer are cross-validated, each by a
+version that has not seen it. From here on both count (``pooling``)."""
 
 _NUMBERS = re.compile(r"\d+")
 _OTHERS = re.compile(r"[\W_]+")

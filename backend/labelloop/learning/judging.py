@@ -1,8 +1,8 @@
 """One challenger: trained on the labels that it may learn from, and judged by the gate on those that it has not seen.
 
 Which those are is ``held_out``'s to say: with few labels all are trained on and each is judged by models that have not
-seen it; with many a fifth is kept for the gate alone. What serves uses all labels in its memory; memory without the
-held-out ones is made for the gate only.
+seen it; with more a fifth is kept for the gate, which reads both (``pooling``) until the fifth is enough. What serves
+uses all labels in its memory; memory without the held-out ones is made for the gate only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelloop import tallies
-from labelloop.learning import gate, gate_report, held_out
+from labelloop.learning import gate, gate_report, held_out, pooling
 from labelloop.learning.gate import Decision, Evaluated, Evidence
 from labelloop.learning.gate_checks import Outcome
 from labelloop.settings import Settings
@@ -121,27 +121,27 @@ def judge(
     )
     place = {text: row for row, text in enumerate(known.texts)}
     learned = known.part([place[text] for text in done.learned])
-    rows = np.flatnonzero(held).tolist() if held.any() else [place[text] for text in done.texts]
-    unseen = [at for at, row in enumerate(rows) if known.marks[row] not in past.seen]
-    its = known.part([rows[at] for at in unseen])
+    apart = [row for row in np.flatnonzero(held).tolist() if known.marks[row] not in past.seen]
+    rows = [place[text] for text in done.texts]
+    folded = [at for at, row in enumerate(rows) if known.marks[row] not in past.seen]
+    its = known.part(apart), known.part([rows[at] for at in folded])
 
     def judged(state: Decision, words: str, new: FieldPlan | None, **more: Any) -> Judged:
         watch(1.0)
-        marks = frozenset(learned.marks), frozenset(its.marks if "gate" in more else ())
+        by = frozenset((*its[0].marks, *its[1].marks) if "gate" in more else ())
         stored = {"words": words, "told": done.told, **more}
-        return Judged(state, words, new, learned.items, *marks, bool(held.any()), stored)
+        return Judged(state, words, new, learned.items, frozenset(learned.marks), by, bool(held.any()), stored)
 
     if done.adapter is None:
         why = done.told.get("why_not", "it does not help")
         return judged("undecided", f"Undecided: nothing is trained: {why}. Zero-shot and memory go on.", None)
     new = plan.model_copy(update={"adapter": done.adapter})
-    if not its.items:
+    held_out_part = _held_out(plan, new, its[0], kept.examples, past, settings) if its[0].items else None
+    before, after = ([answers[at] for at in folded] for answers in (done.before, done.after))
+    out_of_fold = evidence(plan.field, its[1], before, after, "out-of-fold", past) if folded else None
+    found = pooling.pooled(held_out_part, out_of_fold)
+    if found is None:
         return judged("undecided", _ALL_SEEN, new)
-    if held.any():
-        found = _held_out(plan, new, its, kept.examples, past, settings)
-    else:
-        before, after = ([answers[at] for at in unseen] for answers in (done.before, done.after))
-        found = evidence(plan.field, its, before, after, "out-of-fold", past)
     verdict = gate.decide(found)
     return judged(verdict.decision, gate_report.words(verdict), new, gate=verdict.model_dump(mode="json"))
 
