@@ -6,8 +6,9 @@ Ten minutes on two idle cores, half an hour where others want them. A project of
 and corrects another: five rounds of 40 tasks, and a break of at most a minute after each while something is trained.
 Before the fourth round the owner gives two labels a hint, so another version is pushed. Meanwhile SIGKILL ends web and
 worker once a round at a random label, the trainer so in the first and the fourth, and once more in the middle of its
-first training, the worker once more in the middle of that push. Writes benchmarks/results/rounds.{json,md}; exits 1 unless in the end the store holds what
-Label Studio exports, every adapter is whole, nothing is left undone, and one version stands everywhere.
+first training, the worker once more in the middle of that push. Writes benchmarks/results/rounds.{json,md}; exits 1
+unless in the end the store holds what Label Studio exports, every adapter is whole, nothing is left undone, and one
+version stands everywhere.
 """
 
 from __future__ import annotations

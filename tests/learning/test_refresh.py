@@ -203,12 +203,12 @@ def test_what_the_gate_refuses_does_not_serve_and_the_next_attempt_counts_it(
     loud(monkeypatch)
     seen = decided(monkeypatch, "refused")
     before = store.champion(labelled.id)
-    assert triggers.due_fields(store, labelled.id, settings) == {"topic": "labels"}
+    assert triggers.due_fields(store, labelled.id, settings)["topic"] == "labels"
     for _ in range(2):
         assert refresh.attempt(store, labelled.id, "topic", "labels", settings).state == "refused"
     assert store.champion(labelled.id) == before
     assert [one.attempt for one in seen] == [1, 2]
-    assert triggers.due_fields(store, labelled.id, settings) == {}
+    assert "topic" not in triggers.due_fields(store, labelled.id, settings)
 
 
 def test_training_that_adds_nothing_is_undecided_and_keeps_no_adapter(
@@ -258,6 +258,12 @@ def test_a_stopped_attempt_is_written_down_and_taken_up_again(
 
 
 def test_mistakes_are_named(store: Store, connection: Connection, settings: Settings) -> None:
+    version = store.champion(connection.id)
+    assert version is not None
+    plans = [
+        one.model_copy(update={"engine": "remote"}) if one.field.name == "note" else one for one in version.bundle.plans
+    ]
+    store.serve(connection.id, Bundle(plans=tuple(plans)), {})
     for field, message in (("nothing", "No control 'nothing'"), ("note", "not trained"), ("topic", "0 labelled texts")):
         with pytest.raises(RequestError, match=message):
             refresh.attempt(store, connection.id, field, "command", settings)

@@ -89,6 +89,11 @@ def tried(
         row.begun_at = row.ended_at = START + timedelta(seconds=labelling.clock + 1, hours=-hours)
 
 
+def due(store: Store, connection: Connection, settings: Settings) -> dict[str, str]:
+    """What is due of the field that the labels of this file are about."""
+    return {name: why for name, why in due_fields(store, connection.id, settings).items() if name == "topic"}
+
+
 def test_a_fall_is_read_from_how_annotations_came_to_be(
     store: Store, connection: Connection, labelling: Labelling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,22 +114,22 @@ def test_falling_agreement_trains_fields_once_that_have_new_labels(
     answer(store, connection, labelling, kept=20, by_hand=20)
     tried(store, connection, labelling, 40, hours=1)
     version = store.champion(connection.id)
-    assert version is not None and due_fields(store, connection.id, settings) == {}
+    assert version is not None and due(store, connection, settings) == {}
     answer(store, connection, labelling, kept=2, changed=13)
-    assert due_fields(store, connection.id, settings) == {}
+    assert due(store, connection, settings) == {}
     answer(store, connection, labelling, changed=5 - 1)
-    assert due_fields(store, connection.id, settings) == {}, "the twentieth is missing"
+    assert due(store, connection, settings) == {}, "the twentieth is missing"
     answer(store, connection, labelling, changed=1)
-    assert refreshes.GROWTH * 40 <= 60 and due_fields(store, connection.id, settings) == {"topic": "labels"}
+    assert refreshes.GROWTH * 40 <= 60 and due(store, connection, settings) == {"topic": "labels"}
     tried(store, connection, labelling, 59, "failed", hours=0.5)
     tried(store, connection, labelling, 59, "failed", hours=0.5)
     tried(store, connection, labelling, 59, "failed", hours=0.5)
-    assert due_fields(store, connection.id, settings) == {"topic": "agreement"}
+    assert due(store, connection, settings) == {"topic": "agreement"}
     tried(store, connection, labelling, 60)
-    assert due_fields(store, connection.id, settings) == {}, "nobody has labelled since"
+    assert due(store, connection, settings) == {}, "nobody has labelled since"
     labelling.clock += 3600
     answer(store, connection, labelling, changed=19)
-    assert due_fields(store, connection.id, settings) == {}, "it was weighed then: from there on one looks anew"
+    assert due(store, connection, settings) == {}, "it was weighed then: from there on one looks anew"
 
 
 def test_a_schedule_trains_what_has_new_labels(
@@ -132,16 +137,16 @@ def test_a_schedule_trains_what_has_new_labels(
 ) -> None:
     daily = settings.model_copy(update={"refresh_every": 24.0})
     answer(store, connection, labelling, by_hand=FEWEST - 1)
-    assert due_fields(store, connection.id, daily) == {}
+    assert due(store, connection, daily) == {}
     answer(store, connection, labelling, by_hand=1)
-    assert due_fields(store, connection.id, daily) == {"topic": "labels"}
+    assert due(store, connection, daily) == {"topic": "labels"}
     tried(store, connection, labelling, FEWEST, hours=25)
-    assert due_fields(store, connection.id, daily) == {}, "there is nothing new to learn"
+    assert due(store, connection, daily) == {}, "there is nothing new to learn"
     answer(store, connection, labelling, by_hand=1)
-    assert due_fields(store, connection.id, daily) == {"topic": "schedule"}
-    assert due_fields(store, connection.id, settings) == {}
+    assert due(store, connection, daily) == {"topic": "schedule"}
+    assert due(store, connection, settings) == {}
     tried(store, connection, labelling, FEWEST, "failed", hours=23)
-    assert due_fields(store, connection.id, daily) == {}, "what fails is not tried all the time"
+    assert due(store, connection, daily) == {}, "what fails is not tried all the time"
 
 
 def test_the_versions_command_says_why_each_training_began(
