@@ -21,6 +21,7 @@ from labelloop.learning.versions import version_for
 from labelloop.settings import Settings
 from labelloop.tasks import recollection, trained, training
 from labelloop.tasks.roll import Example
+from labelloop.words import Bundle
 from support.labelling import Labelling, choice
 
 CONFIG = (

@@ -121,7 +121,8 @@ def test_what_is_learned_is_asked_as_serving_asks(its: FieldPlan, cpu: Settings)
 @pytest.mark.parametrize("replies, lessons", [("Das Boot.\nDie Ziege.", 2), ("Boot und Ziege.", 0)])
 def test_a_text_read_by_sentences_teaches_each_where_they_match(cpu: Settings, replies: str, lessons: int) -> None:
     cpu = cpu.model_copy(update={"fields": {}})
-    plan = tasks.plan(FIELD.model_copy(update={"kind": "translation", "options": (("to", "German"),)}), cpu)
+    options = (("target_language", "German"),)
+    plan = tasks.plan(FIELD.model_copy(update={"kind": "translation", "options": options}), cpu)
     found = teachable(plan, examples([("The boat.\nThe goat.", replies)]), cpu)
     assert sum(len(each) for _, each in found) == lessons
 

@@ -31,9 +31,7 @@ def main(given: Sequence[str] | None = None) -> int:
     told = parser.parse_args(given)
     rows = [json.loads(line) for line in told.lessons.read_text(encoding="utf-8").splitlines() if line.strip()]
     rank = os.environ.get("LOCAL_RANK")
-    settings = Settings()
-    if rank and _gpus():
-        settings = settings.model_copy(update={"device": f"cuda:{rank}"})
+    settings = Settings(device=f"cuda:{rank}") if rank and _gpus() else Settings()
     recipe = Recipe.model_validate_json(told.recipe)
     revision = identify(told.model, engine="causal")
     causal = load("causal", told.model, revision, settings)

@@ -48,8 +48,7 @@ def attempt(
         raise RequestError(f"No control '{field}' is filled.", "`labelloop status` shows those there are.")
     if not plan.trainable:
         raise RequestError(
-            f"'{field}' is not trained: that needs labels of the config and the encoder, or texts that the engine "
-            "causal writes.",
+            f"'{field}' is not trained: that needs labels of the config and the encoder, or texts of a causal model.",
             "It learns by its memory all the same.",
         )
     settings = settings_for(settings, store.connection(connection_id).directions)

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 
@@ -243,7 +243,7 @@ def _choose_way(
     """The way that is better for the examples that were left out to choose by; what the adapter writes, where both are
     as good."""
     best, found = its, -1.0
-    for way in ("alone", "chosen"):
+    for way in get_args(Way):
         one = replace(its, way=way)
         worth = float(np.mean(_metric(plan, _answers(plan, one, checked, settings), checked)))
         told[f"worth_{way}"] = round(worth, 4)
