@@ -21,7 +21,7 @@ from labelloop.settings import Settings
 from labelloop.tasks import recollection, structured, text_metrics, windows
 from labelloop.tasks.refresh_labels import FEWEST, SEED, Watch
 from labelloop.tasks.roll import Example, Roll
-from labelloop.tasks.trained_texts import TrainedTexts, bare
+from labelloop.tasks.trained_texts import TrainedTexts, Way, bare
 from labelloop.tasks.writing import Desk, chance, parts_of
 from labelloop.tasks.writing_prompt import Job, behind
 from labelloop.words import Answer, Bundle, FieldPlan, Reading
