@@ -125,7 +125,7 @@ def _refresh(case: Case, number: int, folder: Path, cache: Path) -> dict[str, An
         old = old.model_copy(update={"adapter": made.adapter})
     order = [row for row in np.random.default_rng(number).permutation(len(train)).tolist() if row not in mine]
     known = _taught(case.now, [train[row].example for row in order], names)
-    items = Labelled(tuple(range(len(known))), tuple(known), (False,) * len(known))
+    items = Labelled(tuple(range(len(known))), tuple(known), *((False,) * len(known) for _ in range(2)))
     done = judge(old, items, Past(SALT), settings)
     row: dict[str, Any] = {"set": case.name, "champion": f"adapter of {case.champion}" if case.champion else "memory"}
     row |= {"labels": str(case.now), "decision": done.state, "words": done.words, "true_gain": 0.0}

@@ -30,7 +30,7 @@ FIELD = Field(
     labels=tuple(Label(path=(name,), text=name) for name in ("team A", "team B")),
     sources=(),
 )
-KNOWN = Labelled(tuple(range(len(EXAMPLES))), tuple(EXAMPLES), (False,) * len(EXAMPLES))
+KNOWN = Labelled(tuple(range(len(EXAMPLES))), tuple(EXAMPLES), *((False,) * len(EXAMPLES) for _ in range(2)))
 OUT = held_out(KNOWN.texts, "salt", True).tolist()
 
 

@@ -116,7 +116,8 @@ def _read(plan: FieldPlan, folder: Path, told: Mapping[str, Any]) -> tuple[float
         if told[_ABOUT] != plan.field.kind:
             raise ValueError(f"it is about {told[_ABOUT]}")
         its_voices = Voices(float(told[_MEMORY]), float(told[_ADAPTER]))
-        return float(told[_SLOPE]), its_voices, {tuple(name): float(shift) for name, shift in told[_TAUGHT]}
+        taught = {plan.field.today(tuple(name)): float(shift) for name, shift in told[_TAUGHT]}
+        return float(told[_SLOPE]), its_voices, taught
     except (KeyError, ValueError, TypeError) as error:
         raise ModelError(
             f"The adapter {folder} was not trained for {plan.field.kind}: {error}.", "Train a new one."
