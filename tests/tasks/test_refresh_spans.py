@@ -33,7 +33,7 @@ SENTENCES = [
     *("Yesterday {} went to {} by train.", "In spring {} moved to {}.", "They say {} was born in {}."),
     *("A letter from {} came from {}.",),
 ]
-NEW = ["Last week Walter flew to Boston.", "In winter Alice came back from Kyoto."]
+NEW = ["Last week Walter flew to Boston.", "In winter Wanda came back from Kyoto."]
 
 
 def make_field(*names: str) -> Field:

@@ -65,7 +65,7 @@ def attempt(
         raise RequestError(f"No control '{field}' is filled.", "`labelloop status` shows those there are.")
     if not plan.trainable:
         raise RequestError(
-            f"'{field}' is not trained: that needs labels of the config to choose from, and the encoder.",
+            f"'{field}' is not trained: that needs the encoder, and labels to choose from, to mark or to relate.",
             "It learns by its memory all the same.",
         )
     settings = settings_for(settings, store.connection(connection_id).directions)

@@ -16,7 +16,8 @@ from typing import Any
 
 from scipy.special import betainc, betaln
 
-from labelloop.learning import refreshes, versions
+from labelloop import tallies
+from labelloop.learning import judging, refreshes, versions
 from labelloop.learning.reading import take_in
 from labelloop.learning.refreshes import Refresh
 from labelloop.learning.store import Store, Version
@@ -133,10 +134,11 @@ def _compare(
     memory = recollection.learn(plan.suggesting_all, roll, 1, settings)
     memories: dict[str, Any] = {} if memory is None else {plan.field.name: memory}
     rendered = [{plan.field.name: one.text} for one in its]
+    gold = [judging.right_of(plan.field, one) for one in its]
     hits = []
     for version in (plan, former):
         bundle = Bundle(plans=(version.suggesting_all,))
         answers = [said for (said,) in tasks.answer(bundle, rendered, settings, memories)]
-        hits.append([set(said.labels) == set(right.labels) for said, right in zip(answers, its, strict=True)])
+        hits.append(tallies.hits(plan.field, gold, answers))
     pairs = list(zip(*hits, strict=True))
     return sum(ours and not theirs for ours, theirs in pairs), sum(theirs and not ours for ours, theirs in pairs)
