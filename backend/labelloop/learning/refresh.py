@@ -48,7 +48,8 @@ def attempt(
         raise RequestError(f"No control '{field}' is filled.", "`labelloop status` shows those there are.")
     if not plan.trainable:
         raise RequestError(
-            f"'{field}' is not trained: that needs labels of the config and the encoder, or texts of a causal model.",
+            f"'{field}' is not trained: that needs the encoder, and labels to choose from, to mark or to relate; or a "
+            "text box that the engine causal fills.",
             "It learns by its memory all the same.",
         )
     settings = settings_for(settings, store.connection(connection_id).directions)
