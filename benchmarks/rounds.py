@@ -1,14 +1,14 @@
 """Rounds of labelling in a real Label Studio, while web, worker and trainer are killed at random moments.
 
 Run:  LABELLOOP_LABEL_STUDIO_BIN=... LABELLOOP_DATA=/folder PYTHONPATH=backend:tests python benchmarks/rounds.py
-Ten minutes on two idle cores, half an hour where others want them. A project of 500 AG News texts (train rows) under
-`labelloop up`. A simulated annotator takes the task that Label Studio gives out next, leaves a suggestion that is right
-and corrects another: five rounds of 40 tasks, and a break of at most a minute after each while something is trained.
-Before the fourth round the owner gives two labels a hint, so another version is pushed. Meanwhile SIGKILL ends web and
-worker once a round at a random label, the trainer so in the first and the fourth, and once more in the middle of its
-first training, the worker once more in the middle of that push. Writes benchmarks/results/rounds.{json,md}; exits 1
-unless in the end the store holds what Label Studio exports, every adapter is whole, nothing is left undone, and one
-version stands everywhere.
+Half an hour where others want the same two cores, a third of that on idle ones. A project of 500 AG News texts (train
+rows) under `labelloop up`. A simulated annotator takes the task that Label Studio gives out next, leaves a suggestion
+that is right and corrects another: five rounds of 40 tasks, and a break of at most a minute after each while something
+is trained. Before the fourth round the owner gives two labels a hint, so another version is pushed. Meanwhile SIGKILL
+ends web and worker once a round at a random label, the trainer so in the first and the fourth, and once more in the
+middle of its first training, the worker once more in the middle of that push. Writes benchmarks/results/rounds.json
+and rounds.md; exits 1 unless in the end the store holds what Label Studio exports, every adapter is whole, nothing is
+left undone, and one version stands everywhere.
 """
 
 from __future__ import annotations
@@ -156,7 +156,8 @@ def markdown(report: Json) -> str:
     lines = ["# Rounds of labelling, with kills in between\n", head.format_map(report), ""]
     lines += [*(__doc__ or "").splitlines()[3:12], ""]
     lines += [
-        "Waits are of next task and submit together, in Label Studio. Killed, trainings: by the end of the round.\n"
+        "Waits are of next task and submit together, in Label Studio. It shows no suggestion while web is away, and, "
+        "before a new version is in all tasks, while the worker is. Killed, trainings: by the end of the round.\n"
     ]
     lines += [
         "| round | labels | suggested | agreement | versions that were shown | wait, median, s | longest, s "
