@@ -1,7 +1,6 @@
 """Each way to train an adapter (`LABELLOOP_PEFT`) on the same labels: weights, memory, seconds, accuracy, forgetting.
 
-Run:  LABELLOOP_DATA=... PYTHONPATH=backend python benchmarks/peft_methods.py [--only sst2 ...]
-      [--methods lora ...] [--fresh]
+Run:  LABELLOOP_DATA=... PYTHONPATH=backend python benchmarks/peft_methods.py [--only sst2] [--methods lora] [--fresh]
 Reads <folder>/<set>/{train,test}.jsonl, skips what is absent, goes on where it was interrupted, one thread; writes
 benchmarks/results/peft.{json,md}. The adapter alone is measured, without zero-shot, memory and k-fold beside it.
 """

@@ -15,6 +15,7 @@ from labelloop.engines.adapted import adapted
 from labelloop.engines.adapter_files import About
 from labelloop.engines.adapters import METHODS, MethodName, Sizes
 from labelloop.engines.encoder import Encoder
+from labelloop.engines.halves import Upper
 from labelloop.engines.identity import identify
 from labelloop.engines.scale import Scale
 from labelloop.engines.training import Course, Recipe
@@ -147,6 +148,37 @@ def test_only_the_layers_that_train_are_read_again(encoder: Encoder) -> None:
     course.read(pupil, range(4))
     hook.remove()
     assert not seen
+
+
+def test_a_step_reads_short_texts_apart_from_long_ones_and_learns_the_same(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [text if place % 2 else f"{text} " * 40 for place, text in enumerate([*TEXTS, *TEXTS])]
+    right, recipe = np.tile(RIGHT, (2, 1)), Recipe(sizes=SIZES, batch=8, dropout=0)
+    found, tokens = [], []
+    for budget in (2048, 1 << 20):
+        monkeypatch.setattr(Encoder, "budget", budget)
+        course = Course(encoder, texts, encoder.meanings(LABELS), False, recipe)
+        steps = course.train(range(8), right, SCALE, 2)
+        pupil = next(steps)
+        assert course.read(pupil, []).shape == (0, 384)
+        monkeypatch.setattr(Upper, "__call__", counted(Upper.__call__, read := []))
+        *_, pupil = steps
+        monkeypatch.undo()
+        tokens.append(sum(read))
+        found.append(course.read(pupil, range(8)))
+    np.testing.assert_allclose(found[0], found[1], atol=1e-4)
+    assert tokens[0] < 0.7 * tokens[1]
+
+
+def counted(call, read: list[int]):  # type: ignore[no-untyped-def]
+    """The call, which writes down how many tokens it reads, padding included."""
+
+    def its(upper, ids, states):  # type: ignore[no-untyped-def]
+        read.append(len(ids) * max(map(len, ids)))
+        return call(upper, ids, states)
+
+    return its
 
 
 def test_the_same_seed_makes_the_same_adapter(encoder: Encoder, tmp_path: Path) -> None:
