@@ -1,9 +1,10 @@
 """The gate on 1,000 decisions whose right outcome is known, and on real trainings: half of the challengers bad.
 
-Run:  LABELLOOP_DATA=/folder PYTHONPATH=backend python benchmarks/gate.py [--cache /folder] [--seed 11]
+Run:  LABELLOOP_DATA=/folder PYTHONPATH=backend python benchmarks/gate.py [--cache /folder] [--only refreshes]
 Reads <folder>/<set>/{train,test}.jsonl, skips what is absent; versions are trained once (minutes for those of the
-decisions, about half an hour for the real ones) and kept in the cache; writes benchmarks/results/gate.{json,md}.
-Everything drawn is seeded; with another seed than that of the results nothing is written.
+decisions, about half an hour for the real ones) and kept in the cache; writes benchmarks/results/gate.{json,md}, of
+which ``--only`` makes one part anew. Everything drawn is seeded; with another seed than that of the results nothing is
+written.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from gate_refreshes import refreshes
-from gate_results import tables, write
+from gate_results import read, tables, write
 from gate_versions import TRAINED, Version, Versions, flip, rename, versions_of
 from labelloop.evaluation import Tally
 from labelloop.learning.gate import Evaluated, Evidence, Verdict, decide, level
@@ -37,8 +38,8 @@ KINDS = ("flipped", "flipped", "flipped", "dropped", "constant")
 DECISIONS = 1000
 SEED = 11
 """Another than those that constants were chosen with."""
-BESIDE = 30
-SEQUENCES = 20
+BESIDE = 20
+SEQUENCES = 15
 """Of each sort and data set."""
 FEW_DECISIONS = 20
 """Of each number of labels, sort and data set."""
@@ -80,8 +81,9 @@ def judge(
     older_clean: bool = False,
     accepted: float = 0.0,
     attempt: int = 1,
-) -> tuple[Verdict, Verdict]:
-    """By held-out rows and what was learned from, and by the held-out rows alone; of none held out by the others.
+    apart: bool = False,
+) -> tuple[Verdict, Verdict | None]:
+    """By held-out rows and what was learned from, and with ``apart`` by the held-out rows alone.
 
     Args:
         held: the older half first. older_clean: whether its labels are those of the data set, where the challenger's
@@ -98,7 +100,7 @@ def judge(
         its_gold = np.where(wrongly, old.answers[rows], gold)
         parts.append(evidence_on(its, old, new, rows, its_gold, evaluated, attempt))
     whole = pooled(*parts)
-    return decide(whole), decide(parts[0] or whole)
+    return decide(whole), decide(parts[0]) if apart and parts[0] else None
 
 
 def true_gain(its: Versions, old: Version, new: Version) -> float:
@@ -168,13 +170,13 @@ def draw(
     return found
 
 
-def told(verdict: Verdict, alone: Verdict, gain: float, old: str, new: str) -> dict[str, Any]:
+def told(verdict: Verdict, alone: Verdict | None, gain: float, old: str, new: str) -> dict[str, Any]:
     """One decision, as it is kept. ``alone``: by the held-out items alone."""
     checks = dict(Counter(one.name if one.name == "held-out" else one.kind for one in verdict.failed))
     made = {"champion": old, "challenger": new, "true_gain": round(gain, 4), "items": verdict.items}
     return {**made, "seen_gain": round(verdict.gain[0], 4), "p": round(verdict.p, 5), "failed": checks} | {
-        "held_out": alone.items if alone.evaluated == "held-out" else 0,
-        "alone": alone.decision,
+        "held_out": verdict.items if verdict.evaluated == "held-out" else verdict.held_out,
+        "alone": alone.decision if alone else "",
         "decision": verdict.decision,
         "attempt": verdict.attempt,
     }
@@ -182,12 +184,13 @@ def told(verdict: Verdict, alone: Verdict, gain: float, old: str, new: str) -> d
 
 def main_decisions(orders: Sequence[Versions], count: int, rng: np.random.Generator) -> dict[str, list[dict]]:
     found: dict[str, list[dict]] = {
-        "better": draw(orders, lambda o, n, g, f: more(o, n) and g > BETTER and not f, count // 2, rng)
+        "better": draw(orders, lambda o, n, g, f: more(o, n) and g > BETTER and not f, count // 2, rng, apart=True)
     }
     bad = count - count // 2
     kinds = [KINDS[place % len(KINDS)] for place in range(bad)]
     for kind in dict.fromkeys(KINDS):
-        found[kind] = draw(orders, lambda o, n, g, f, kind=kind: n.spoilt == kind and g < WORSE, kinds.count(kind), rng)
+        some = kinds.count(kind)
+        found[kind] = draw(orders, lambda o, n, g, f, k=kind: n.spoilt == k and g < WORSE, some, rng, apart=True)
     return found
 
 
@@ -255,8 +258,8 @@ def sequences(orders: Sequence[Versions], rng: np.random.Generator) -> dict[str,
 def few(orders: Sequence[Versions], rng: np.random.Generator) -> dict[str, list[dict]]:
     """Decisions on labels of which none are held out."""
     sorts: dict[str, Choose] = {
-        "bad": lambda o, n, g, f: n.spoilt in KINDS and g < WORSE,
-        "0 to 1 point worse": lambda o, n, g, f: not n.spoilt and WORSE <= g <= 0,
+        "bad": lambda o, n, g, f: n.spoilt in KINDS and g < WORSE and len(learned(o, n)) > 0,
+        "0 to 1 point worse": lambda o, n, g, f: not n.spoilt and WORSE <= g <= 0 and len(learned(o, n)) > 0,
         "better": lambda o, n, g, f: more(o, n) and g > BETTER and not f,
     }
     sizes = [-one for one in FEW]
@@ -267,16 +270,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "labelloop-gate")
     parser.add_argument("--seed", type=int, default=SEED)
-    parser.add_argument("--decisions", action="store_true", help="the decisions alone, no real training")
+    parser.add_argument("--only", choices=("decisions", "refreshes"))
     given = parser.parse_args()
     folder = os.environ.get("LABELLOOP_DATA", "")
     if not folder or not Path(folder).is_dir():
         print("Set LABELLOOP_DATA to the folder of the data sets; nothing was run.")
         return 0
     there = [name for name in SETS if (Path(folder) / name / "test.jsonl").is_file()]
+    results = Path(__file__).parent / "results"
     whole: dict[str, Any] = {"date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"), "sets": {}}
     whole["levels"] = [level(attempt) for attempt in range(1, len(GROWTH) + 1)]
-    for number, name in enumerate(there):
+    former = read(results) if given.only and given.seed == SEED else {}
+    whole["sets"] = former.get("sets", {}) if given.only == "refreshes" else {}
+    for number, name in enumerate(there if given.only != "refreshes" else ()):
         orders = list(versions_of(Path(folder) / name, given.cache))
         rng = np.random.default_rng([given.seed, number])
         count = DECISIONS // len(there) + (number < DECISIONS % len(there))
@@ -287,11 +293,13 @@ def main() -> int:
             "few": few(orders, rng),
         }
         print(f"{name} is decided", flush=True)
-    whole["refreshes"] = [] if given.decisions else refreshes(Path(folder), there, given.cache)
-    if there:
+    whole["refreshes"] = former.get("refreshes", [])
+    if given.only != "decisions":
+        whole["refreshes"] = refreshes(Path(folder), there, given.cache)
+    if whole["sets"]:
         print(tables(whole))
-    if there and given.seed == SEED and not given.decisions:
-        write(whole, Path(__file__).parent / "results")
+    if whole["sets"] and given.seed == SEED:
+        write(whole, results)
     return 0
 
 

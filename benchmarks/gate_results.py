@@ -19,7 +19,7 @@ COLUMNS = (
     *("order", "champion", "challenger", "true_gain", "held_out", "items", "seen_gain", "p", "failed"),
     *("decision", "alone", "attempt"),
 )
-SHORT = ("true_gain", "held_out", "items", "p", "decision")
+SHORT = ("true_gain", "held_out", "items", "p", "decision", "failed")
 Decision = dict[str, Any]
 
 
@@ -68,6 +68,24 @@ def _rows(some: Any, columns: Sequence[str]) -> Any:
     if isinstance(some, dict):
         return {name: _rows(its, columns) for name, its in some.items()}
     return [_rows(one, columns) for one in some]
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """What ``write`` wrote."""
+    whole: dict[str, Any] = json.loads((folder / "gate.json").read_text())
+    for its in whole["sets"].values():
+        for what, some in its.items():
+            its[what] = _decisions(some, whole["columns"]["decisions" if what == "decisions" else "others"])
+    return whole
+
+
+def _decisions(some: Any, columns: Sequence[str]) -> Any:
+    """Rows of values as decisions again, wherever they stand."""
+    if isinstance(some, dict):
+        return {name: _decisions(its, columns) for name, its in some.items()}
+    if some and not isinstance(some[0], list):
+        return dict(zip(columns, some, strict=True))
+    return [_decisions(one, columns) for one in some]
 
 
 def write(whole: dict[str, Any], folder: Path) -> None:

@@ -88,6 +88,26 @@ def test_a_forgotten_label_is_refused_whatever_else_is_gained() -> None:
     assert [one.name for one in verdict.failed] == ["Refund"] and "forgotten" in verdict.failed[0].words
 
 
+def test_a_label_of_many_may_lose_four_answers_by_luck_but_not_all_of_more() -> None:
+    names = [f"intent {place}" for place in range(77)]
+    gold = [names[place % 77] for place in range(77 * 9)]
+    old = version("v1", ["none" if place % 4 == 1 else one for place, one in enumerate(gold)], gold=gold)
+    places = [place for place, one in enumerate(gold) if one == "intent 7" and old.right[place]]
+
+    def without(lost: int) -> Verdict:
+        said = ["none" if place in places[:lost] else one for place, one in enumerate(gold)]
+        gained = [one if old.right[place] or gold[place] != "intent 7" else "none" for place, one in enumerate(said)]
+        return decide(Evidence(old, version("v2", gained, gold=gold), [(one,) for one in gold]))
+
+    assert len(places) > 5 and without(4).promoted
+    forgotten = without(len(places))
+    assert (
+        forgotten.p < 1e-6
+        and forgotten.decision == "refused"
+        and [one.name for one in forgotten.failed] == ["intent 7"]
+    )
+
+
 def test_noise_on_labels_with_few_items_refuses_nothing() -> None:
     """With 77 labels of about four items some lose one or two whenever a version changes."""
     names = [f"intent {place}" for place in range(77)]
@@ -154,7 +174,7 @@ def test_labels_that_are_far_below_what_the_champion_claims_are_doubted() -> Non
     sure = replace(CHAMPION, scores=[0.95] * N)
     verdict = decide(evidence(sure, close))
     assert decide(evidence(CHAMPION, close)).promoted and not decide(evidence(CHAMPION, close)).doubt
-    assert verdict.alpha == pytest.approx(0.025)
+    assert verdict.alpha == pytest.approx(0.03)
     assert "claims to be right on 0.95 of these items and agrees with 0.79" in verdict.doubt
     much = version("v2", wrong(range(0, 20)))
     assert decide(evidence(sure, much)).promoted  # harder texts, and a gain beyond doubt
@@ -222,7 +242,7 @@ def test_means_of_scores_are_judged_too() -> None:
 
 def test_attempts_share_what_may_be_spent() -> None:
     levels = [level(attempt) for attempt in range(1, 60)]
-    assert levels[0] == pytest.approx(0.1) and levels == sorted(levels, reverse=True) and sum(levels) <= ALPHA
+    assert levels[0] == pytest.approx(0.12) and levels == sorted(levels, reverse=True) and sum(levels) <= ALPHA
     close = version("v2", wrong(range(14, 55)))  # p is 0.02
     assert decide(evidence(CHAMPION, close)).promoted
     assert decide(evidence(CHAMPION, close, attempt=6)).decision == "undecided"

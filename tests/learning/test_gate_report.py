@@ -36,7 +36,7 @@ REFUSED = verdict(range(15, 22), best=range(1))
 def test_a_promotion_in_words() -> None:
     assert words(PROMOTED) == (
         "Promoted: accuracy 0.930 against 0.800 on 100 held-out items, 15 better, 2 worse, p < 0.001, below "
-        "the 0.100 of attempt 1; no label or slice suffers."
+        "the 0.120 of attempt 1; no label or slice suffers."
     )
 
 

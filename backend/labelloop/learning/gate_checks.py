@@ -21,8 +21,9 @@ LABEL_MARGIN = 0.05
 BETWEEN = 0.05
 """How far the gains of labels and slices lie apart, as a standard deviation, before their items are looked at: what is
 seen on few items is drawn towards the gain on all by this (James and Stein 1961; Efron and Morris 1975)."""
-LOSS = 0.1
-"""The share of a label's right answers that a challenger may well lose by chance, at least."""
+LOSS = 0.2
+"""The share of a label's right answers that a challenger may well lose by chance, at least: they hang together, as a
+border that moves a little takes several with it."""
 CONTRADICTED = 0.3
 """The p of being worse on the held-out items below which they contradict a gain that most items show out of fold."""
 DROPPED = 0.25
@@ -120,7 +121,7 @@ def labels(old: Outcome, new: Outcome, gold: Sequence[tuple[str, ...]]) -> list[
 
     A label counts as dropped when the challenger loses more of its right answers than it loses of the other labels'
     (or ``LOSS``), by an exact binomial test at 5 % over all labels together, and keeps less than ``DROPPED`` of the
-    recall. So two lost of two tell something of a field with four labels, and four of four with 77.
+    recall. So three lost of three tell something of a field with four labels, and five of five with 77.
     """
     names = [name for name, _ in Counter(name for one in gold for name in one).most_common()]
     sides = {name: [_of_label(name, one.said, gold) for one in (old, new)] for name in names}
