@@ -81,7 +81,7 @@ def test_the_same_seed_makes_the_same_adapter(writer: Causal, taught: Taught) ->
 def test_what_does_not_make_left_out_replies_likelier_is_not_kept(writer: Causal) -> None:
     lessons = [*LESSONS[:2], LESSONS[2]._replace(reply="A train runs on rails.")]
     learned = [one._replace(reply="xq zv xq zv xq zv") for one in lessons[:2]]
-    recipe = RECIPE.model_copy(update={"rate": 5e-2})
+    recipe = RECIPE.model_copy(update={"rate": 0.5})
     made = Course(writer, [*learned, lessons[2]], recipe).train([0, 1], [2])
     assert made.epoch == 0 and not made.weights
     assert len(made.losses) == 2  # the second epoch was not begun
