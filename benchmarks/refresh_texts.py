@@ -166,6 +166,7 @@ def main() -> int:
     sha = whole.get("training", {}).get("adapter")
     if not sha or (len(whole.get("parts", ())) * AT_ONCE < given.rows and not (place / "adapters" / sha).is_dir()):
         whole |= {"training": learn(plan, known, settings), "parts": []}
+        path.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
         print(whole["training"], flush=True)
         if whole["training"]["adapter"] is None:
             print("Training was worth nothing; nothing is compared.")
