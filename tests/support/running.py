@@ -75,7 +75,7 @@ def up_beside(studio: LabelStudioServer, folder: Path, **more: Any) -> Iterator[
     log = folder / "log" / "up.log"
     process = spawn([sys.executable, "-m", "labelloop", "up"], settings.environment(), log)
     try:
-        until(lambda: process.poll() is not None or "LabelLoop runs" in log.read_text(), 240)
+        until(lambda: process.poll() is not None or "LabelLoop runs" in log.read_text(), 420)
         assert process.poll() is None, log.read_text()
         store = Store(settings.store_url)
         scoring = Scoring(settings.find_redis_url(), settings)
