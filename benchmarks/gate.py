@@ -258,7 +258,8 @@ def sequences(orders: Sequence[Versions], rng: np.random.Generator) -> dict[str,
 def few(orders: Sequence[Versions], rng: np.random.Generator) -> dict[str, list[dict]]:
     """Decisions on labels of which none are held out."""
     sorts: dict[str, Choose] = {
-        "bad": lambda o, n, g, f: n.spoilt in KINDS and g < WORSE and len(learned(o, n)) > 0,
+        "flipped": lambda o, n, g, f: n.spoilt == "flipped" and g < WORSE and len(learned(o, n)) > 0,
+        "without some labels": lambda o, n, g, f: n.spoilt == "dropped" and g < WORSE and len(learned(o, n)) > 0,
         "0 to 1 point worse": lambda o, n, g, f: not n.spoilt and WORSE <= g <= 0 and len(learned(o, n)) > 0,
         "better": lambda o, n, g, f: more(o, n) and g > BETTER and not f,
     }
@@ -290,7 +291,7 @@ def main() -> int:
             "decisions": main_decisions(orders, count, rng),
             "beside": beside(orders, rng),
             "sequences": sequences(orders, rng),
-            "few": few(orders, rng),
+            "few": few(orders, np.random.default_rng([given.seed, number, 1])),
         }
         print(f"{name} is decided", flush=True)
     whole["refreshes"] = former.get("refreshes", [])

@@ -236,7 +236,8 @@ def _few(whole: dict[str, Any]) -> list[str]:
     return [
         "## Few labels: recipes out of fold",
         "",
-        "Nothing held out: each item is judged by versions that have not seen its fold.",
+        "Nothing held out: each item is judged by versions that have not seen its fold. Where no example has a label,",
+        "nothing here can show that a head forgot it; an adapter has no say on such labels (`tasks.voices.within`).",
         "",
         *table(["items", *(f"{kind}, promoted" for kind in its)], rows),
     ]
