@@ -294,9 +294,11 @@ def main() -> int:
             "few": few(orders, np.random.default_rng([given.seed, number, 1])),
         }
         print(f"{name} is decided", flush=True)
-    whole["refreshes"] = former.get("refreshes", [])
-    if given.only != "decisions":
-        whole["refreshes"] = refreshes(Path(folder), there, given.cache)
+    whole["refreshes"] = former.get("refreshes", []) if given.only == "decisions" else []
+    for row in refreshes(Path(folder), there, given.cache) if given.only != "decisions" else ():
+        whole["refreshes"].append(row)
+        if whole["sets"] and given.seed == SEED:
+            write(whole, results)  # a real training takes minutes: what is measured is kept
     if whole["sets"]:
         print(tables(whole))
     if whole["sets"] and given.seed == SEED:

@@ -75,15 +75,14 @@ CASES = (
 )
 
 
-def refreshes(folder: Path, there: Sequence[str], cache: Path) -> list[dict[str, Any]]:
+def refreshes(folder: Path, there: Sequence[str], cache: Path) -> Iterator[dict[str, Any]]:
     """One row for each case of a data set that is there."""
-    found = []
     with trainings_kept(cache / "trained"):
         for number, case in enumerate(CASES):
             if case.name in there:
-                found.append(_refresh(case, number, folder / case.name, cache))
-                print(f"  {found[-1]}", flush=True)
-    return found
+                row = _refresh(case, number, folder / case.name, cache)
+                print(f"  {row}", flush=True)
+                yield row
 
 
 @contextmanager
