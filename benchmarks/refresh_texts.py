@@ -2,7 +2,7 @@
 
 Run:  LABELLOOP_DATA=... PYTHONPATH=backend python benchmarks/refresh_texts.py [--accepted 256] [--rows 100] [--fresh]
 Reads <folder>/dialogsum/{train,test}.jsonl: the first train rows are accepted, the first test rows are asked for. About
-40 minutes of one core; goes on where it was interrupted, but for the training itself, unless told --fresh. Writes
+55 minutes of one core; goes on where it was interrupted, but for the training itself, unless told --fresh. Writes
 benchmarks/results/refresh_texts.{json,md}. Answers come through the code that serves.
 """
 
