@@ -55,14 +55,12 @@ def test_a_crashed_process_is_started_again(tmp_path: Path) -> None:
 
 
 def test_one_that_dies_once_more_while_it_comes_back_is_started_again(tmp_path: Path) -> None:
-    ready = tmp_path / "ready"
-    ready.touch()
-    once = tmp_path / "once"
-    once.touch()
+    ready, once = tmp_path / "ready", tmp_path / "once"
     script = f"if [ -f {once} ] && [ ! -f {ready} ]; then rm {once}; exit 9; fi; touch {ready}; exec sleep 600"
     with Supervisor(tmp_path) as supervisor:
         supervisor.add("one", ["bash", "-c", script], ready=ready.is_file)
         [(_, first)] = supervisor.pids()
+        once.touch()
         ready.unlink()
         os.kill(first, signal.SIGKILL)
         wait_until(lambda: not alive(first))
