@@ -35,7 +35,7 @@ def test_start_training_trains_and_one_version_stands_everywhere(running: Runnin
     def attempts() -> list[refreshes.Refresh]:
         return refreshes.listed(running.store, connected.connection.id)
 
-    until(lambda: any(one.state not in ("running", "stopped") for one in attempts()), 600)
+    until(lambda: any(one.state not in ("running", "stopped") for one in attempts()), 240)
     done = attempts()[0]
     assert done.state in ("promoted", "refused", "undecided"), done.error
     assert done.labels == 34 and done.verdict["words"]
