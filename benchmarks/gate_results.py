@@ -271,7 +271,8 @@ def _refreshes(whole: dict[str, Any]) -> list[str]:
         "",
         "Adapters of the starter encoder, trained and judged by the code that a connection uses; what is truly better",
         "is told by the 1,000 test rows, answered by the code that serves, with the memory that both would have. Gains",
-        f"in points. Promoted of those that are bad {promoted(bad) or 0}, of those that are better {promoted(better) or 0}.",
+        f"in points. Promoted of those that are bad {promoted(bad) or 0}, of those that are better "
+        f"{promoted(better) or 0}.",
         "",
         *table(heads, rows),
     ]
