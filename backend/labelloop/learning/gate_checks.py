@@ -175,58 +175,42 @@ def part(name: str, old: Outcome, new: Outcome, mask: Mask) -> Check:
     before, after = old.tally.part(mask), new.tally.part(mask)
     n, whole = int(mask.sum()), new.tally.value - old.tally.value
     gain = _shrunk(after.value - before.value, n, whole, spread(new.tally, old.tally) ** 2)
-    better, worse = compared(after, before)
-    return Check(
-        kind="slice",
-        name=name,
-        passed=gain >= -MARGIN or chance(before, after) >= _SURE,
-        items=n,
-        champion=before.value,
-        challenger=after.value,
-        better=better,
-        worse=worse,
-        gain=gain,
-        words=f"slice '{name}': {after.value:.3f}, {before.value:.3f} before, on {_items(n)}",
-    )
+    words = f"slice '{name}': {after.value:.3f}, {before.value:.3f} before, on {_items(n)}"
+    return _paired("slice", name, before, after, gain, _SURE, words)
 
 
 def held_out(old: Outcome, new: Outcome) -> Check:
     """Of held-out items beside others that are answered out of fold: refuses what is worse on these by more than
     ``MARGIN`` and, as far as so few tell, not by chance alone (``CONTRADICTED``). Where recipe and fold flatter a
     challenger, or what it did not learn of is missing out of fold, this part alone shows it."""
-    n, gain = len(old.said), new.tally.value - old.tally.value
-    better, worse = compared(new.tally, old.tally)
-    return Check(
-        kind="slice",
-        name="held-out",
-        passed=gain >= -MARGIN or chance(old.tally, new.tally) >= CONTRADICTED,
-        items=n,
-        champion=old.tally.value,
-        challenger=new.tally.value,
-        better=better,
-        worse=worse,
-        gain=gain,
-        words=f"the held-out items alone: {new.tally.value:.3f}, {old.tally.value:.3f} before, on {_items(n)}",
-    )
+    before, after = old.tally, new.tally
+    words = f"the held-out items alone: {after.value:.3f}, {before.value:.3f} before, on {_items(len(old.said))}"
+    return _paired("slice", "held-out", before, after, after.value - before.value, CONTRADICTED, words)
 
 
 def best_ever(best: Outcome, new: Outcome) -> Check:
     """Refuses what is told to be worse than the best version there was (5 %), by more than ``MARGIN`` after shrinkage
     towards none."""
-    n = len(best.tally.gained)
-    gain = _shrunk(new.tally.value - best.tally.value, n, 0.0, spread(new.tally, best.tally) ** 2)
-    better, worse = compared(new.tally, best.tally)
+    before, after = best.tally, new.tally
+    gain = _shrunk(after.value - before.value, len(before.gained), 0.0, spread(after, before) ** 2)
+    words = f"{after.value:.3f} beside {before.value:.3f} of {best.name}, the best there was"
+    return _paired("best-ever", best.name, before, after, gain, _SURE, words)
+
+
+def _paired(kind: Kind, name: str, before: Tally, after: Tally, gain: float, level: float, words: str) -> Check:
+    """Refuses a loss of more than ``MARGIN`` that chance explains less often than ``level``."""
+    better, worse = compared(after, before)
     return Check(
-        kind="best-ever",
-        name=best.name,
-        passed=gain >= -MARGIN or chance(best.tally, new.tally) >= _SURE,
-        items=n,
-        champion=best.tally.value,
-        challenger=new.tally.value,
+        kind=kind,
+        name=name,
+        passed=gain >= -MARGIN or chance(before, after) >= level,
+        items=len(before.gained),
+        champion=before.value,
+        challenger=after.value,
         better=better,
         worse=worse,
         gain=gain,
-        words=f"{new.tally.value:.3f} beside {best.tally.value:.3f} of {best.name}, the best there was",
+        words=words,
     )
 
 
