@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,14 +35,15 @@ Name = tuple[str, ...]
 @dataclass(frozen=True)
 class TrainedPlaces:
     """``adapter``: its sha256. ``meanings``: (n_columns, d) to the base encoder. ``taught``: (n_columns,) which of them
-    it was trained on; of the others it says nothing."""
+    it was trained on; of the others it says nothing. ``encoder``: with the adapter, read anew where
+    others took its place (``engines.adapted``)."""
 
     adapter: str
     voices: Voices
     scale: Scale
     meanings: Vectors
     taught: NDArray[np.bool_]
-    encoder: Encoder
+    encoder: Callable[[], Encoder]
 
     def alone(self, texts: Sequence[str], places: Sequence[Place]) -> Array:
         """(n_places, n_columns) chances by the adapter alone."""
@@ -51,7 +53,7 @@ class TrainedPlaces:
             return np.zeros((0, len(self.meanings)))
         used = sorted({place.text for place in places})
         number = {text: place for place, text in enumerate(used)}
-        tokens = self.encoder.tokens([texts[text] for text in used])
+        tokens = self.encoder().tokens([texts[text] for text in used])
         vectors = vectors_of(tokens, [place._replace(text=number[place.text]) for place in places])
         return voices.chances(self.scale.odds(vectors.astype(np.float64) @ self.meanings.T), several=False)
 
@@ -101,7 +103,9 @@ def serve(plan: FieldPlan, folder: Path, settings: Settings, names: Sequence[Nam
     from labelloop.engines import adapter_files
     from labelloop.engines.adapted import adapted
 
-    encoder = adapted(load("encoder", plan.model, plan.revision, settings), folder, settings.adapter_memory << 20)
+    base = load("encoder", plan.model, plan.revision, settings)
+    encoder = partial(adapted, base, folder, settings.adapter_memory << 20)
+    encoder()
     slope, its_voices, taught = _read(plan, folder, dict(adapter_files.read(folder)[0].trained))
     shift = np.array([taught.get(name, 0.0) for name in names])
     scale = Scale(slope, shift, np.full(len(names), np.nan))
