@@ -5,7 +5,8 @@
 #                    writes down what it answers, for the tests that replay it)
 #
 # Needs Python 3.11 or 3.12 (3.13 too where a C compiler is; PYTHON=... names one) and a package index; no root, no Docker.
-# Other settings: VENV=, LABEL_STUDIO_VENV=, TORCH=torch==2.13.0 (the build with CUDA), TESTS="tests/studio -k relation".
+# Other settings: VENV=, LABEL_STUDIO_VENV=, TORCH=torch==2.13.0 (the build with CUDA), TESTS="tests/studio -k relation",
+# JOBS=1 (tests that run side by side; each takes a core and 2 GB).
 
 VENV ?= .venv
 LABEL_STUDIO_VENV ?= .venv-label-studio
@@ -14,6 +15,7 @@ CHECK ?=
 REMOTE_VENV ?= .venv-remote
 RECORD ?=
 TESTS ?=
+JOBS ?= 2
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1 \
@@ -31,7 +33,7 @@ demo: setup
 	@exec $(BIN)/labelloop demo $(if $(filter-out 0,$(CHECK)),--check)
 
 test: setup
-	@$(BIN)/python -m pytest $(TESTS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(TESTS)
 
 test-remote: setup
 	@$(BIN)/python scripts/remote_server.py --venv "$(REMOTE_VENV)" $(if $(filter-out 0,$(RECORD)),--record) $(TESTS)

@@ -117,7 +117,8 @@ def train(
     if not done.weights:
         return Refreshed(None, {}, learned, told | {"why_not": _why(done, seconds)})
     writer = with_weights(_causal(plan, settings), recipe.method, recipe.sizes, done.weights, "in training")
-    its = TrainedTexts("", Remembering(writer), "alone", _longest(taught, _causal(plan, settings)))
+    remembering = Remembering(writer)
+    its = TrainedTexts("", lambda: remembering, "alone", _longest(taught, _causal(plan, settings)))
     its = _choose_way(plan, its, [known[place] for place in parts.checked], settings, told)
     judged, rest = ([known[place] for place in some] for some in (parts.judged, sorted(parts.learned + parts.checked)))
     later: Watch = lambda share: watch(_TRAINING + (1 - _TRAINING) * share)  # noqa: E731

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,11 +28,12 @@ _WAY, _LONGEST, _INTERCEPT = "way", "longest", "intercept"
 
 @dataclass(frozen=True)
 class TrainedTexts:
-    """``adapter``: its sha256. ``longest``: tokens that a reply may have at least. ``intercept``: of the chance that a
+    """``adapter``: its sha256. ``writer``: with the adapter, made ready anew where others took its place
+    (``engines.adapted``). ``longest``: tokens that a reply may have at least. ``intercept``: of the chance that a
     text is right by its likelihood (``Constants``); None: the prompt's."""
 
     adapter: str
-    writer: Writer
+    writer: Callable[[], Writer]
     way: Way
     longest: int
     intercept: float | None = None
@@ -48,7 +50,7 @@ class TrainedTexts:
         item that says what another said whose text was accepted is answered by that, as ever."""
         if self.way == "alone":
             craft = replace(craft, beside=lambda job, prompt: ())
-        return writing.answer(craft, plan, readings, self.writer, self._asking(prompt), memory)
+        return writing.answer(craft, plan, readings, self.writer(), self._asking(prompt), memory)
 
     def _asking(self, prompt: WritingPrompt) -> WritingPrompt:
         changes: dict[str, Any] = {}
@@ -95,6 +97,6 @@ def serve(plan: FieldPlan, folder: Path, settings: Settings) -> TrainedTexts:
     way = told.get(_WAY)
     if not isinstance(base, Causal) or way not in ("alone", "chosen") or not isinstance(told.get(_LONGEST), int):
         raise ModelError(f"The adapter {folder} was not trained for writing.", "Train a new one.")
-    return TrainedTexts(
-        folder.name, adapted(base, folder, settings.adapter_memory << 20), way, told[_LONGEST], told.get(_INTERCEPT)
-    )
+    writer = partial(adapted, base, folder, settings.adapter_memory << 20)
+    writer()
+    return TrainedTexts(folder.name, writer, way, told[_LONGEST], told.get(_INTERCEPT))
