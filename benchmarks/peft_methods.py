@@ -72,11 +72,12 @@ class Bench:
     def __init__(self, encoder: Encoder, its: Known, other: Known) -> None:
         self._encoder, self._its, self._other = encoder, its, other
         self._texts = [row.text for row in [*its.train, *its.test[:TEST], *other.test[:OTHER]]]
+        self._vectors = encoder.embed(self._texts)
         self._shared = self._course(Recipe())
-        _, self.base = self._read(encoder.embed(self._texts))
+        _, self.base = self._read(self._vectors)
 
     def _course(self, recipe: Recipe) -> Course:
-        return Course(self._encoder, self._texts, self._its.meaning.meanings, False, recipe)
+        return Course(self._encoder, self._texts, self._its.meaning.meanings, False, recipe, self._vectors)
 
     def _read(self, vectors: np.ndarray) -> tuple[float, tuple[float, float]]:
         """Accuracy on the training rows, and on both sets' test rows."""

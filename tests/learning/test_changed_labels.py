@@ -71,7 +71,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lesson = refresh_labels.lesson(its, [Example(text, ((team,),)) for text, team in TEXTS], settings)
     recipe = Recipe(sizes=Sizes(layers=1, rank=4), rate=2e-3, fewest_steps=16, batch=8)
     encoder = load("encoder", its.model, its.revision, settings)
-    course = Course(encoder, lesson.texts, lesson.meanings, lesson.several, recipe)
+    course = Course(encoder, lesson.texts, lesson.meanings, lesson.several, recipe, lesson.vectors)
     *_, pupil = course.train(range(len(TEXTS)), lesson.right, lesson.scale, 16)
     made = Refreshed(Voices(0.3, 0.7), pupil.slope, lesson.right.any(axis=0), dict(pupil.weights), {})
     kept = trained_labels.keep(its, made, recipe, trained.folder(settings))

@@ -50,7 +50,7 @@ def examples(first: str, second: str) -> list[Example]:
 
 def course_of(its: FieldPlan, lesson: Lesson, cpu: Settings, recipe: Recipe = RECIPE) -> Course:
     encoder = load("encoder", its.model, its.revision, cpu)
-    return Course(encoder, lesson.texts, lesson.meanings, lesson.several, recipe)
+    return Course(encoder, lesson.texts, lesson.meanings, lesson.several, recipe, lesson.vectors)
 
 
 def trained(

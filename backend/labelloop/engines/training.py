@@ -2,7 +2,8 @@
 
 The loss is that of choosing: a softmax over the similarities between a text and what its field's labels mean (or, where
 several may be chosen, the odds of each label by itself), beside the supervised contrast of texts with each other
-(Khosla et al. 2020), from which few labels learn most (SetFit: Tunstall et al. 2022). The meanings of the labels stay
+(Khosla et al. 2020), from which few labels learn most (SetFit: Tunstall et al. 2022), hard negatives among them (texts
+that are near to each other and have other labels; Xiong et al. 2021). The meanings of the labels stay
 where the base model has them, so a label that was never trained on is found as before.
 """
 
@@ -28,11 +29,15 @@ from labelloop.engines.scale import Scale
 WHOLE_MODEL = frozenset({"prompt_tuning", "prefix_tuning"})
 """Methods that change what all layers read, whatever ``Sizes.layers`` says."""
 
+_NEAREST = 5
+"""Texts with other labels among which a hard negative is drawn: the very nearest is often itself labelled wrong."""
+
 
 class Recipe(BaseModel):
     """How an adapter is trained. ``rate``: the greatest step size, reached after a tenth of the steps and then falling
     to nothing. ``epochs``: how often each text is read, but at least ``fewest_steps`` are made, of ``batch`` texts
-    each. ``contrast``: the weight of the contrast between texts, at ``temperature``. ``learn_slope``: that of the
+    each. ``contrast``: the weight of the contrast between texts, at ``temperature``. ``hard``: in which share of steps
+    a text has one beside it that is near to it and has none of its labels. ``learn_slope``: that of the
     ``Scale`` is trained too. ``longest``: tokens of a text that are read in training."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +51,7 @@ class Recipe(BaseModel):
     dropout: float = Field(0.1, ge=0, lt=1)
     contrast: float = Field(0.5, ge=0)
     temperature: float = Field(0.05, gt=0)
+    hard: float = Field(0.5, ge=0, le=1)
     learn_slope: bool = False
     longest: int = Field(128, ge=8)
 
@@ -73,12 +79,25 @@ class Course:
     Args:
         labels: (n_labels, d) what the labels mean, of length 1 (``Encoder.meanings``).
         several: whether a text may have several labels.
+        vectors: (n_texts, d) of the texts, of length 1, by the encoder as it is, which tell which are near each other;
+            without them there are no hard negatives.
 
     Raises:
         ModelError: the encoder has no layers to adapt.
     """
 
-    def __init__(self, encoder: Encoder, texts: Sequence[str], labels: Vectors, several: bool, recipe: Recipe) -> None:
+    _near: Vectors | None = None
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        texts: Sequence[str],
+        labels: Vectors,
+        several: bool,
+        recipe: Recipe,
+        vectors: Vectors | None = None,
+    ) -> None:
+        self._near = vectors
         self._prepare(encoder, encoder.token_ids(texts, recipe.longest), labels, several, recipe)
 
     def _prepare(
@@ -151,7 +170,10 @@ class Course:
 
     def _batches(self, rows: Sequence[int], right: NDArray[np.bool_], steps: int, seed: int) -> Iterator[list[int]]:
         """Of each step the places in ``rows`` that it learns from."""
-        return _batches(right, self.recipe.batch, steps, seed)
+        rivals = None
+        if self._near is not None and self.recipe.hard:
+            rivals = _rivals(self._near[np.asarray(rows, np.intp)], right)
+        return _batches(right, self.recipe.batch, steps, seed, rivals, self.recipe.hard)
 
     def _vectors(self, pupil: Pupil, rows: Sequence[int]) -> torch.Tensor:
         """In their order, though texts of like length are read together: else a step is half padding."""
@@ -162,16 +184,35 @@ class Course:
         return torch.cat(read)[order.argsort().to(read[0].device)]
 
 
-def _batches(right: NDArray[np.bool_], size: int, steps: int, seed: int) -> Iterator[list[int]]:
+def _rivals(vectors: Vectors, right: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
+    """For each row those nearest to it that have none of its labels."""
+    found = []
+    for row, vector in enumerate(vectors):
+        others = np.flatnonzero(~(right & right[row]).any(axis=1) & right.any(axis=1))
+        nearest = np.argsort(-(vectors[others] @ vector), kind="stable")[:_NEAREST]
+        found.append(others[nearest])
+    return found
+
+
+def _batches(
+    right: NDArray[np.bool_],
+    size: int,
+    steps: int,
+    seed: int,
+    rivals: Sequence[NDArray[np.intp]] | None = None,
+    hard: float = 0.0,
+) -> Iterator[list[int]]:
     """The rows of each step. In half of the steps they come in turn, so that each text is read; in the other half each
-    label is drawn as often as any other, so that rare ones are not drowned. Every second row is a partner of the one
-    before, with a label in common where there is such a row, so that the contrast always has something to compare."""
+    label is drawn as often as any other, so that rare ones are not drowned. After each row comes a partner with a label
+    in common, where there is one, so that the contrast always has something to compare; and in a share ``hard`` of the
+    steps one of its ``rivals``."""
     rng = np.random.default_rng([seed, 17])
     of_label = [rows for rows in (np.flatnonzero(column) for column in right.T) if len(rows)]
     turn: list[int] = []
     for _ in range(steps):
         batch: list[int] = []
         balanced = len(of_label) > 0 and rng.random() < 0.5
+        with_rivals = rivals is not None and rng.random() < hard
         while len(batch) < size:
             if balanced:
                 row = int(rng.choice(of_label[rng.integers(len(of_label))]))
@@ -183,6 +224,8 @@ def _batches(right: NDArray[np.bool_], size: int, steps: int, seed: int) -> Iter
             alike = alike[alike != row]
             if len(alike) and len(batch) < size:
                 batch.append(int(rng.choice(alike)))
+            if with_rivals and rivals is not None and len(rivals[row]) and len(batch) < size:
+                batch.append(int(rng.choice(rivals[row])))
         yield batch
 
 

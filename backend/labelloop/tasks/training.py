@@ -78,7 +78,7 @@ def labels(
     base = refresh_labels.encoder_plan(plan)
     encoder = load("encoder", base.model, base.revision, settings)
     recipe = Recipe(method=settings.peft)
-    course = Course(encoder, lesson.texts, lesson.meanings, lesson.several, recipe)
+    course = Course(encoder, lesson.texts, lesson.meanings, lesson.several, recipe, lesson.vectors)
     copies = [alike(text) for text in lesson.texts]
     unfinished = refresh_labels.unfinished_of(plan, recipe, lesson, copies, settings)
     done = refresh_labels.train(lesson, course, watch, seconds, copies=copies, unfinished=unfinished)
