@@ -73,6 +73,11 @@ CASES = (
     Case("banking77", MANY, Teaching(320, "dropped", 0.25)),
     Case("banking77", MANY_MERGED, Teaching(320)),
     Case("banking77", MANY_MERGED, Teaching(250)),
+    Case("sst2", CLEAN, Teaching(400, "flipped", 0.3)),
+    Case("sst2", CLEAN, Teaching(200, "constant", 0.9)),
+    Case("sst2", MERGED, Teaching(150)),
+    Case("ag_news", CLEAN, Teaching(250, "constant", 0.95)),
+    Case("ag_news", CLEAN, Teaching(250, "dropped", 0.25)),
 )
 
 
