@@ -24,7 +24,7 @@ Lane = Literal["interactive", "predict"]
 LOOKUPS = Counter(
     "labelloop_cache_lookups", "Answers that requests looked up in the cache: hit or miss.", ("lane", "outcome")
 )
-_LOOK_S = 1.0  # longest single wait for a reply, so that the end of the worker, or ours, is noticed
+_LOOK_S = 1.0  # longest single wait for a reply, so that the end of this process is noticed
 _REPLY = TypeAdapter(list[tuple[int, list[Answer]]])
 
 
@@ -123,12 +123,15 @@ class Scoring:
         self, lane: str, reply: str, missing: set[int], answers: list[dict[str, Answer]], deadline: float
     ) -> None:
         """Waits for answers to ``missing`` until the deadline, or until no worker lives; puts them into ``answers``."""
-        key = wire.REPLY.format(id=reply)
+        key, heard = wire.REPLY.format(id=reply), time.monotonic()
         while missing:
             left = min(deadline, self._closes) - time.monotonic()
             if left <= 0:
                 return
             message = self.redis.blpop([key], timeout=max(0.01, min(left, _LOOK_S)))
+            if message is None and time.monotonic() - heard < wire.BLOCK_S:
+                continue
+            heard = time.monotonic()
             if message is None:
                 if not self.redis.exists(wire.ALIVE.format(lane=lane)):
                     return
