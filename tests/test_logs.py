@@ -1,4 +1,4 @@
-"""Log lines: in both forms, with the ids of requests and jobs from the web process to the worker, and without secrets."""
+"""Log lines: in both forms, with the ids of requests and jobs from web to worker, and without secrets."""
 
 from __future__ import annotations
 
