@@ -19,6 +19,7 @@ from labelloop.demo.label_studio import free_port
 from labelloop.learning.store import Store
 from labelloop.logs import JsonLines, Lines, mask
 from labelloop.processes import end, spawn
+from labelloop.scoring import wire
 from labelloop.scoring.embedded import EmbeddedRedis
 from labelloop.scoring.queues import workers_alive
 from labelloop.settings import Settings
@@ -162,6 +163,18 @@ def test_a_worker_that_fails_on_an_item_names_the_request(running: tuple[Setting
     httpx.post(f"{url}/predict", json=body, headers={"X-Request-ID": "bad-one"}, trust_env=False, timeout=60)
     failed = until(lambda: [one for one in lines(folder / "worker.log") if "error" in one], 20)
     assert failed[0]["request_id"] == "bad-one" and "breaks the engine" in failed[0]["error"] and failed[0]["job_id"]
+
+
+def test_a_job_is_logged_under_the_request_that_it_was_put_on_the_queue_for(
+    running: tuple[Settings, Path, str],
+) -> None:
+    settings, folder, _ = running
+    redis = wire.connect(settings.redis_url)
+    with logs.working(["by-webhook"]):
+        wire.enqueue("predict", redis, "calibrate", "nobody-waits", job_id="job-of-the-test")
+    redis.close()
+    [line] = until(lambda: [one for one in lines(folder / "worker.log") if "calibration" in one["message"]], 20)
+    assert (line["request_id"], line["job_id"]) == ("by-webhook", "job-of-the-test")
 
 
 def test_gunicorn_logs_in_the_same_form(running: tuple[Settings, Path, str]) -> None:

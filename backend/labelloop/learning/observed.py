@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from labelloop.learning.store import Store
 from labelloop.learning.tables import AnnotationRow, ConnectionRow, EventRow, RefreshRow
@@ -16,55 +17,68 @@ from labelloop.studio.acceptance import regions_of
 LATEST = 100
 """So many of the latest annotations that answered a suggestion say how far people agree."""
 MOST = 100
-"""Connections that are told apart, those with the latest labels; each costs time series."""
+"""Connections that are told apart, those with the most changes of labels; each costs time series."""
 _MOST_FIELDS = 20
 _ANSWERED = ("accepted", "edited", "rejected")
 
 
 @dataclass(frozen=True)
+class Said:
+    """What people have said in one connection, up to this memory ``epoch``. ``how``: annotations by how they came to
+    be. ``agreement``: the share of the latest suggestions that they left as they were; None where they answered none.
+    ``by_field``: that of the suggestions for single controls."""
+
+    epoch: int
+    how: dict[str, int]
+    agreement: float | None
+    by_field: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Observed:
-    """``annotations``: by (connection, how). ``agreement``: by connection, the share of suggestions that people left as
-    they were; ``field_agreement``: by (connection, field), that of the suggestions for one control. ``refreshes``: by
-    (connection, what came of it). ``pending``: webhooks that are stored and not applied yet."""
+    """``said``: by connection. ``refreshes``: by (connection, what came of it). ``pending``: webhooks that are stored
+    and not applied yet."""
 
     connections: int = 0
     pending: int = 0
-    annotations: dict[tuple[str, str], int] = field(default_factory=dict)
-    agreement: dict[tuple[str], float] = field(default_factory=dict)
-    field_agreement: dict[tuple[str, str], float] = field(default_factory=dict)
-    refreshes: dict[tuple[str, str], int] = field(default_factory=dict)
+    said: dict[int, Said] = field(default_factory=dict)
+    refreshes: dict[tuple[int, str], int] = field(default_factory=dict)
 
 
-def observe(store: Store) -> Observed:
-    """Reads all of it; with 100,000 annotations that takes a moment, so whoever asks often keeps what was said.
+def observe(store: Store, former: Observed | None = None) -> Observed:
+    """Reads all of it. Of connections whose labels have not changed since ``former``, that is taken: to count the
+    labels of one that has 100,000 takes a moment.
 
     Raises:
         StoreDownError: as ``Store``.
     """
-    found = Observed()
     with store.session() as session:
-        latest = select(ConnectionRow.id).where(ConnectionRow.project_id.is_not(None))
-        ids = list(session.scalars(latest.order_by(ConnectionRow.memory_epoch.desc(), ConnectionRow.id.desc())))
-        shown = ids[:MOST]
+        bound = select(ConnectionRow.id, ConnectionRow.memory_epoch).where(ConnectionRow.project_id.is_not(None))
+        ordered = bound.order_by(ConnectionRow.memory_epoch.desc(), ConnectionRow.id.desc())
+        epochs = dict(session.execute(ordered).tuples())
+        said = {}
+        for number, epoch in list(epochs.items())[:MOST]:
+            known = former.said.get(number) if former else None
+            said[number] = known if known and known.epoch == epoch else _said(session, number, epoch)
         pending = session.scalar(select(func.count()).select_from(EventRow).where(EventRow.pending))
-        by_how = select(AnnotationRow.connection_id, AnnotationRow.how, func.count()).where(~AnnotationRow.deleted)
-        for connection, how, count in session.execute(by_how.group_by(AnnotationRow.connection_id, AnnotationRow.how)):
-            if connection in shown:
-                found.annotations[str(connection), how] = count
-        by_state = select(RefreshRow.connection_id, RefreshRow.state, func.count())
-        for connection, state, count in session.execute(by_state.group_by(RefreshRow.connection_id, RefreshRow.state)):
-            if connection in shown and state != "running":
-                found.refreshes[str(connection), state] = count
-        for connection in shown:
-            mine = (AnnotationRow.connection_id == connection, ~AnnotationRow.deleted)
-            answered = select(AnnotationRow.how, AnnotationRow.result).where(*mine, AnnotationRow.how.in_(_ANSWERED))
-            rows = session.execute(answered.order_by(AnnotationRow.epoch.desc()).limit(LATEST))
-            answers = [(str(how), regions_of(result)) for how, result in rows]
-            if answers:
-                found.agreement[str(connection),] = sum(how == "accepted" for how, _ in answers) / len(answers)
-                for name, share in by_field(answers).items():
-                    found.field_agreement[str(connection), name] = share
-    return Observed(**{**vars(found), "connections": len(ids), "pending": pending or 0})
+        by_state = select(RefreshRow.connection_id, RefreshRow.state, func.count()).where(RefreshRow.state != "running")
+        refreshes = {
+            (number, state): count
+            for number, state, count in session.execute(by_state.group_by(RefreshRow.connection_id, RefreshRow.state))
+            if number in said
+        }
+    return Observed(len(epochs), pending or 0, said, refreshes)
+
+
+def _said(session: Session, connection: int, epoch: int) -> Said:
+    mine = (AnnotationRow.connection_id == connection, ~AnnotationRow.deleted)
+    by_how = select(AnnotationRow.how, func.count()).where(*mine).group_by(AnnotationRow.how)
+    how = {str(name): count for name, count in session.execute(by_how)}
+    answered = select(AnnotationRow.how, AnnotationRow.result).where(*mine, AnnotationRow.how.in_(_ANSWERED))
+    latest = session.execute(answered.order_by(AnnotationRow.epoch.desc()).limit(LATEST))
+    answers = [(str(name), regions_of(result)) for name, result in latest]
+    agreement = sum(name == "accepted" for name, _ in answers) / len(answers) if answers else None
+    return Said(epoch, how, agreement, by_field(answers))
 
 
 def by_field(answers: Iterable[tuple[str, Sequence[Mapping[str, Any]]]]) -> dict[str, float]:

@@ -143,8 +143,8 @@ def score_in_batches(
             answers = answer(bundle, texts[start : start + count], place, memories)
         seconds, tokens = time.perf_counter() - began, sum(costs[start : start + count])
         pace.record(asked, tokens, seconds * 1000)
-        _measure(place, lane, answers, seconds, tokens, budget)
         write(start, answers)
+        _measure(place, lane, answers, seconds, tokens, budget)
         start += count
         _go_on()
     return start

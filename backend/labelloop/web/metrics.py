@@ -98,40 +98,36 @@ class Standing:
             "Webhooks that are stored and not applied to the labels yet.",
             {(): found.pending} if known is not None else {},
         )
-        yield _gauge(
-            "labelloop_annotations",
-            "What people have said, by how it came to be.",
-            found.annotations,
-            "connection",
-            "how",
-        )
+        said = {str(number): one for number, one in found.said.items()}
+        how = {(number, how): count for number, one in said.items() for how, count in one.how.items()}
+        yield _gauge("labelloop_annotations", "What people have said, by how it came to be.", how, "connection", "how")
         yield _gauge(
             "labelloop_agreement_ratio",
             "Share of the last 100 suggestions that people left as they were.",
-            found.agreement,
+            {(number,): one.agreement for number, one in said.items() if one.agreement is not None},
             "connection",
         )
         yield _gauge(
             "labelloop_field_agreement_ratio",
             "The same of what was suggested for one control.",
-            found.field_agreement,
+            {(number, name): share for number, one in said.items() for name, share in one.by_field.items()},
             "connection",
             "field",
         )
         refreshes = CounterMetricFamily(
             "labelloop_refreshes", "Trainings, by what the gate said of them.", labels=("connection", "outcome")
         )
-        for labels, count in found.refreshes.items():
-            refreshes.add_metric(labels, count)
+        for (number, outcome), count in found.refreshes.items():
+            refreshes.add_metric((str(number), outcome), count)
         yield refreshes
 
     def _observe(self) -> Observed | None:
         """What the store says, or said a moment ago; None while it is down."""
         with self._lock:
             if self._observed is None or time.monotonic() - self._observed_at > _KEPT_S:
-                self._observed = None
+                former, self._observed = self._observed, None
                 try:
-                    self._observed, self._observed_at = observe(self._backend.store), time.monotonic()
+                    self._observed, self._observed_at = observe(self._backend.store, former), time.monotonic()
                 except UnavailableError as error:
                     log.warning("metrics: %s", error)
             return self._observed
