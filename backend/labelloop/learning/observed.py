@@ -55,7 +55,7 @@ def observe(store: Store, former: Observed | None = None) -> Observed:
     with store.session() as session:
         bound = select(ConnectionRow.id, ConnectionRow.memory_epoch).where(ConnectionRow.project_id.is_not(None))
         ordered = bound.order_by(ConnectionRow.memory_epoch.desc(), ConnectionRow.id.desc())
-        epochs = dict(session.execute(ordered).tuples())
+        epochs = {row.id: row.memory_epoch for row in session.execute(ordered)}
         said = {}
         for number, epoch in list(epochs.items())[:MOST]:
             known = former.said.get(number) if former else None
