@@ -57,7 +57,8 @@ def _begin() -> None:
 def _end(response: Response) -> Response:
     response.headers["X-Request-ID"] = g.request_id
     milliseconds = (time.perf_counter() - g.started) * 1000
-    told = {"method": request.method, "path": request.path, "status": response.status_code, "ms": round(milliseconds)}
+    path = " ".join(request.path.split())  # a line feed in it would begin a line of its own
+    told = {"method": request.method, "path": path, "status": response.status_code, "ms": round(milliseconds)}
     level = logging.DEBUG if request.path.endswith(_PROBES) else logging.INFO
     log.log(level, "%(method)s %(path)s %(status)d %(ms)d ms", told, extra={"fields": told})
     metrics.REQUESTS.labels(request.endpoint or "unknown", str(response.status_code)).observe(milliseconds / 1000)

@@ -56,7 +56,7 @@ def start_web(scene: tuple[Settings, str]) -> Iterator[StartWeb]:
         settings = scene[0].model_copy(update={"port": free_port(), "drain_s": drain_s, **more})
         process = spawn(command("serve"), settings.environment(), settings.data_dir / f"web-{settings.port}.log")
         started.append(process)
-        until(lambda: process.poll() is not None or web_answers(settings), 60)
+        until(lambda: process.poll() is not None or web_answers(settings), 120)
         return process, f"http://127.0.0.1:{settings.port}"
 
     yield start

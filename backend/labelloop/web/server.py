@@ -26,7 +26,9 @@ class Logger(GunicornLogger):  # type: ignore[misc]
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
-        logs.start(get_settings(), "web")
+        settings = get_settings()
+        logs.start(settings, "web")
+        self.error_log.setLevel(settings.log_level)
         self.error_log.handlers.clear()
         self.error_log.propagate = True
 
@@ -35,6 +37,7 @@ class Draining(ThreadWorker):  # type: ignore[misc]
     """The process that answers. See the module."""
 
     _ends = math.inf
+    _closed = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._ends < math.inf:
@@ -57,16 +60,15 @@ class Draining(ThreadWorker):  # type: ignore[misc]
             self.alive = False
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        if not self.alive:  # what has connected is not turned away; what has not, is, before it sends a request
-            for listener in self.sockets:
-                listener.setblocking(False)
-                waiting = True
-                while waiting:
-                    waiting = self._take_in(listener)
         super().set_accept_enabled(enabled)
-        if not self.alive:
-            for listener in self.sockets:
-                listener.close()
+        if self.alive or enabled or self._closed:
+            return
+        self._closed = True
+        for listener in self.sockets:  # who has connected is not turned away; others are, before they send a request
+            listener.setblocking(False)
+            while self._take_in(listener):
+                continue
+            listener.close()
 
     def _take_in(self, listener: Any) -> bool:
         """Accepts one connection; whether there was one."""
