@@ -14,6 +14,7 @@ ARROWS = {
     "words": set(),
     "errors": set(),
     "settings": {"errors"},
+    "logs": {*LEAVES},
     "prompting": {*LEAVES},
     "templating": set(),
     "evaluation": {"words"},
@@ -23,9 +24,9 @@ ARROWS = {
     "tallies": {"words", "evaluation", "tasks"},
     "learning": {*LEAVES, "evaluation", "tallies", "tasks", "studio"},
     "processes": {"errors"},
-    "scoring": {*LEAVES, "processes", "tasks", "studio", "engines", "learning"},
-    "service": {*LEAVES, "scoring", "learning", "studio"},
-    "web": {*LEAVES, "service", "scoring", "learning", "studio"},
+    "scoring": {*LEAVES, "logs", "processes", "tasks", "studio", "engines", "learning"},
+    "service": {*LEAVES, "logs", "scoring", "learning", "studio"},
+    "web": {*LEAVES, "logs", "service", "scoring", "learning", "studio"},
 }
 TORCH = {"torch", "transformers", "sentence_transformers", "peft", "safetensors"}
 

@@ -6,20 +6,20 @@ import logging
 import os
 import sys
 import time
-import uuid
 from typing import NoReturn
 
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
+from labelloop import logs
 from labelloop.engines.identity import pin
 from labelloop.errors import LabelLoopError, TooLargeError, UnavailableError
 from labelloop.learning.store import Store
+from labelloop.logs import mask
 from labelloop.scoring.queues import Scoring
 from labelloop.service import Backend
 from labelloop.settings import Settings, get_settings
-from labelloop.web import companions, metrics, openapi, status
-from labelloop.web.auth import mask
+from labelloop.web import companions, health, metrics, openapi, status
 
 log = logging.getLogger("labelloop.web")
 
@@ -30,18 +30,18 @@ def create_app(settings: Settings | None = None) -> Flask:
     It connects to nothing yet: /health answers also while Redis and the store are down.
     """
     settings = settings or get_settings()
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logs.start(settings, "web")
     app = Flask("labelloop", static_folder=None)
     app.url_map.redirect_defaults = False  # the routes with and without a key are different calls
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_mb * 1024 * 1024
     app.extensions["labelloop"] = Backend(
         settings, Store(settings.store_url), Scoring(settings.find_redis_url(), settings)
     )
-    for room in (companions, metrics, openapi, status):
+    for room in (companions, health, metrics, openapi, status):
         app.register_blueprint(room.blueprint)
     app.before_request(_begin)
     app.after_request(_end)
+    app.teardown_request(_forget)
     app.register_error_handler(LabelLoopError, _answer_error)
     app.register_error_handler(HTTPException, _answer_http_error)
     app.register_error_handler(Exception, _answer_unforeseen)
@@ -49,21 +49,28 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 def _begin() -> None:
-    g.request_id = uuid.uuid4().hex[:12]
+    g.request_id = logs.request_of(request.headers.get("X-Request-ID"))
+    logs.work_for(g.request_id)
     g.started = time.perf_counter()
 
 
 def _end(response: Response) -> Response:
     response.headers["X-Request-ID"] = g.request_id
     milliseconds = (time.perf_counter() - g.started) * 1000
-    level = logging.DEBUG if request.path.endswith("/health") else logging.INFO
-    line = f"{request.method} {mask(request.path)} {response.status_code} {milliseconds:.0f} ms id={g.request_id}"
-    log.log(level, "%s", line)
+    path = " ".join(request.path.split())  # a line feed in it would begin a line of its own
+    told = {"method": request.method, "path": path, "status": response.status_code, "ms": round(milliseconds)}
+    level = logging.DEBUG if request.path.endswith(_PROBES) else logging.INFO
+    log.log(level, "%(method)s %(path)s %(status)d %(ms)d ms", told, extra={"fields": told})
     metrics.REQUESTS.labels(request.endpoint or "unknown", str(response.status_code)).observe(milliseconds / 1000)
     return response
 
 
+def _forget(_error: BaseException | None) -> None:
+    logs.work_for("")  # the thread serves others
+
+
 _STATUS_LINE = 300  # characters
+_PROBES = ("/health", "/live", "/ready", "/metrics")
 
 
 def _error(status_code: int, error: str, detail: str) -> Response:
@@ -80,7 +87,7 @@ def _answer_error(error: LabelLoopError) -> Response:
     if isinstance(error, UnavailableError):
         response.headers["Retry-After"] = str(error.retry_after)
     if error.status >= 500:
-        log.warning("%s id=%s", mask(str(error)), g.get("request_id"))
+        log.warning("%s", error)
     return response
 
 
@@ -93,8 +100,11 @@ def _answer_http_error(error: HTTPException) -> Response:
 
 def _answer_unforeseen(error: Exception) -> Response:
     """The last net: the traceback goes to the log, the caller gets the id to find it by."""
-    log.error("unforeseen %s id=%s", type(error).__name__, g.get("request_id"), exc_info=error)
+    log.error("unforeseen %s", type(error).__name__, exc_info=error)
     return _error(500, "LabelLoop failed on this request.", "The log holds the reason under this request_id.")
+
+
+_FINISH_S = 10  # from the end of the drain; requests that wait for answers wait half of it at most
 
 
 def serve(settings: Settings) -> NoReturn:
@@ -102,8 +112,10 @@ def serve(settings: Settings) -> NoReturn:
     Store(settings.store_url).migrate()
     settings = pin(settings)
     arguments = [sys.executable, "-m", "gunicorn", "labelloop.app:create_app()"]
-    arguments += ["--bind", f"{settings.host}:{settings.port}", "--worker-class", "gthread", "--workers", "1"]
-    arguments += ["--threads", str(settings.web_threads), "--timeout", "120", "--graceful-timeout", "10"]
-    arguments += ["--keep-alive", "65", "--limit-request-line", "8190", "--no-control-socket"]
+    arguments += ["--bind", f"{settings.host}:{settings.port}", "--workers", "1"]
+    arguments += ["--worker-class", "labelloop.web.server.Draining", "--logger-class", "labelloop.web.server.Logger"]
+    arguments += ["--threads", str(settings.web_threads), "--timeout", "120", "--keep-alive", "65"]
+    arguments += ["--graceful-timeout", str(int(settings.drain_s) + _FINISH_S)]
+    arguments += ["--limit-request-line", "8190", "--no-control-socket"]
     sys.stdout.flush()
     os.execve(sys.executable, arguments, {**os.environ, **settings.environment()})

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from prometheus_client import Counter
@@ -41,6 +43,13 @@ log = logging.getLogger(__name__)
 ANSWERS = Counter("labelloop_tasks", "Tasks of /predict: answered, refused (with a reason), late.", ("outcome",))
 DROPPED = Counter("labelloop_regions_dropped", "Regions that the validator kept from leaving.")
 EVENTS = Counter("labelloop_events", "Webhooks stored, by action; 'known' were delivered before.", ("action",))
+SPOOLED = Counter("labelloop_events_spooled", "Webhooks that were written to the disk, because the store was down.")
+_ACTIONS = frozenset(
+    f"{what}_{done}"
+    for what in ("PROJECT", "TASKS", "ANNOTATION", "ANNOTATIONS")
+    for done in ("CREATED", "UPDATED", "DELETED")
+) | {"START_TRAINING"}
+"""Label Studio's; whatever else comes in counts as "other", for each name is a time series."""
 
 Json = dict[str, Any]
 
@@ -49,7 +58,8 @@ Json = dict[str, Any]
 class Backend:
     """The service behind the routes. One per process; safe to use from many threads.
 
-    ``waiting`` bounds the threads that wait for answers, so that /health always finds one that is free.
+    ``waiting`` bounds the threads that wait for answers, so that /health always finds one that is free. ``draining``:
+    the process was told to stop, and answers on for a moment.
     """
 
     settings: Settings
@@ -57,6 +67,7 @@ class Backend:
     scoring: Scoring
     waiting: threading.BoundedSemaphore = field(init=False)
     spool: Spool = field(init=False)
+    draining: bool = False
 
     def __post_init__(self) -> None:
         self.spool = Spool(self.settings.data_dir / "spool")
@@ -202,8 +213,9 @@ class Backend:
             raise RequestError("This event belongs to another project than this address.")
         new, waits = intake.receive(self.store, connection.id, action, event)
         if waits:
-            threading.Thread(target=self._catch_up_quietly, args=(connection.id,), daemon=True).start()
-        EVENTS.labels(action if new else "known").inc()
+            call = partial(copy_context().run, self._catch_up_quietly, connection.id)
+            threading.Thread(target=call, daemon=True).start()
+        EVENTS.labels("known" if not new else action if action in _ACTIONS else "other").inc()
         try:
             if new and action == "PROJECT_UPDATED" and event.get("label_config"):
                 self.setup(connection, event["label_config"])
@@ -230,6 +242,7 @@ class Backend:
         except StoreDownError as error:
             action, _, event = reduce_event(body)
             self.spool.save(key, {**event, "action": action, "project": same_project(body.get("project"))})
+            SPOOLED.inc()
             log.error("the store is down, an event waits on disk: %s", error)
             return action, "waiting"
         self.spool.replay_aside(self._deliver)

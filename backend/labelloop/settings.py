@@ -231,7 +231,11 @@ class Settings(BaseSettings):
     sync_s: int = Field(
         300, ge=0, description="how often Label Studio is asked for labels that no webhook brought, seconds; 0: never"
     )
+    drain_s: float = Field(
+        3.0, ge=0, le=600, description="how long a web process that is told to stop answers on, not ready, seconds"
+    )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+    log_format: Literal["text", "json"] = Field("text", description='"text", or "json": one object a line')
 
     @field_validator("log_level")
     @classmethod

@@ -71,6 +71,8 @@ def add_services(
     settings = pin(settings)
     environment = settings.environment()
     report("starting the web process")
+    if "drain_s" not in settings.model_fields_set:  # nobody balances here, and Ctrl-C should be quick
+        environment["LABELLOOP_DRAIN_S"] = "0"
     supervisor.add("web", command("serve"), environment, ready=lambda: web_answers(settings), ready_s=120)
     report("starting the worker (it loads the model)")
     supervisor.add(

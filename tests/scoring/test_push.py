@@ -15,6 +15,7 @@ from rq.serializers import JSONSerializer
 from labelloop.errors import NoWorkerError, RequestError
 from labelloop.learning.store import Store
 from labelloop.scoring import push, wire
+from labelloop.scoring.measured import LOOKUPS, PUSHED, totals
 from labelloop.scoring.push import Progress
 from labelloop.scoring.queues import Scoring
 from labelloop.scoring.wire import RedisBytes
@@ -104,6 +105,10 @@ def test_every_task_gets_one_valid_prediction_and_the_version_stands(
     assert all(0 <= one["score"] <= 1 and one["result"] for one in studio.predictions.values())
     assert studio.backend["title"] == studio.project["model_version"] == name
     assert len(working.texts) == 2 * 20  # two fields; equal texts are scored once
+    here().measured.hand_over(pushing.redis)
+    found = totals(pushing.redis)
+    assert found[PUSHED.name] == {("stored",): {"": 35}}
+    assert found[LOOKUPS.name] == {("push", "miss"): {"": 40}, ("push", "hit"): {"": 30}}
 
 
 def test_the_least_certain_tasks_come_first_and_the_former_version_stands_until_the_end(

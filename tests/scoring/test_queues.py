@@ -277,7 +277,7 @@ def test_status_counts_what_waits(scoring: Scoring, bundle: Bundle, place: Workp
     scoring.score(bundle, [{"topic": "a"}], "interactive", 0.0)
     status = scoring.status()
     assert status["waiting"] == {"interactive": 1, "predict": 2}
-    assert status["jobs"] == {"interactive": 1, "predict": 1, "push": 0}
+    assert status["jobs"] == {"interactive": 1, "predict": 1, "push": 0, "refresh": 0}
 
 
 def test_an_item_that_kills_its_workers_is_refused_in_the_end(

@@ -13,6 +13,7 @@ from labelloop.learning import refresh as learning
 from labelloop.learning import refreshes, triggers
 from labelloop.learning.store import Store
 from labelloop.scoring import push, refresh, refresh_job, wire
+from labelloop.scoring.measured import REFRESH, totals
 from labelloop.scoring.workplace import Workplace
 from labelloop.words import Bundle
 
@@ -62,6 +63,8 @@ def test_what_is_asked_for_twice_is_trained_once_and_told_as_it_goes(
     assert work(trainer) == 1
     assert seen == [("topic", "command"), ("training", "")]
     assert told(trainer, connection) == [("refused", "Refused: not better.")]
+    trainer.measured.hand_over(trainer.redis)
+    assert totals(trainer.redis)[REFRESH.name]["refused",]["5"] == 1  # it took less than five seconds
     refresh.ask(trainer.redis, connection, "topic", "command")
     assert work(trainer) == 1
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from labelloop import tasks
+from labelloop import logs, tasks
 from labelloop.scoring import beat, wire, worker
 from labelloop.settings import Settings
 from labelloop.words import Answer, Bundle
@@ -21,11 +20,13 @@ def slow_answer(
     bundle: Bundle, rendered: Sequence[Mapping[str, str]], settings: Settings, memories: object = None
 ) -> list[list[Answer]]:
     time.sleep(SLOW_S * len(rendered))
+    if any("BOOM" in text for item in rendered for text in item.values()):
+        raise RuntimeError("this text breaks the engine")
     return scoring.answer(bundle, rendered)
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level="INFO")
+    logs.start(Settings(), "worker")
     tasks.answer = slow_answer
     wire.BEAT_S = 0.2
     wire.ALIVE_S = 2

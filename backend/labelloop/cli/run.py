@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from labelloop.cli.shared import app, err, out, start_log
+from labelloop import logs
+from labelloop.cli.shared import app, err, out
 from labelloop.settings import get_settings
 
 _BEHIND = 15
@@ -52,7 +53,7 @@ def worker() -> None:
     from labelloop.scoring.worker import run
 
     settings = get_settings()
-    start_log(settings)
+    logs.start(settings, "worker")
     run(settings)
 
 
@@ -65,7 +66,7 @@ def trainer() -> None:
 
     os.nice(_BEHIND)
     settings = get_settings()
-    start_log(settings)
+    logs.start(settings, "trainer")
     run(settings, queues=("refresh",))
 
 

@@ -52,6 +52,11 @@ class Spool:
             raise StoreDownError(f"The store is down, and so is the disk beside it: {error}.", remedy) from error
         self.waiting = True
 
+    def count(self) -> tuple[int, int]:
+        """How many events wait, and how many were refused."""
+        names = [path.suffix for path in self._folder.glob("*")] if self._folder.is_dir() else []
+        return names.count(".json"), names.count(".refused")
+
     def replay(self, deliver: Deliver) -> int:
         """Hands every waiting event to ``deliver(key, event)``, oldest first; returns how many went through.
 

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from redis.exceptions import RedisError
 
+from labelloop.engines.memory import in_use
 from labelloop.scoring import freshen, push, reading, refresh, tickets, wire
 from labelloop.scoring.workplace import Workplace
 
@@ -67,9 +68,11 @@ class Beat(threading.Thread):
                 reading.sweep(self._place.redis, self._place.settings.sync_s)
                 if self._place.settings.refresh and self._place.settings.refresh_every:
                     refresh.sweep(self._place.redis)
+            self._place.measured.hand_over(self._place.redis)
 
     def _say(self) -> None:
         about = {"host": socket.gethostname(), "pid": os.getpid(), "queues": self._queues, "state": self.state}
+        about |= in_use()
         pipeline = self._place.redis.pipeline(transaction=True)
         pipeline.sadd(wire.WORKERS, self._place.name)
         pipeline.set(wire.WORKER.format(name=self._place.name), json.dumps(about), ex=wire.ALIVE_S)
@@ -85,6 +88,7 @@ class Beat(threading.Thread):
         redis = self._place.redis
         try:
             self._place.give_back_all()
+            self._place.measured.hand_over(redis)
             redis.delete(wire.WORKER.format(name=self._place.name))
             redis.srem(wire.WORKERS, self._place.name)
             for lane in self._queues:  # another living worker says so again at its next beat

@@ -14,6 +14,7 @@ from labelloop.errors import LabelLoopError
 from labelloop.learning import blind
 from labelloop.learning.store import Connection, Version
 from labelloop.scoring import known, wire
+from labelloop.scoring.measured import FRESHEN, FRESHENED
 from labelloop.scoring.push import token_of
 from labelloop.scoring.push_job import ask
 from labelloop.scoring.wire import Epoch
@@ -90,6 +91,8 @@ def _freshen(place: Workplace, connection_id: int) -> int:
         if written and not newer():
             first = ask(place, lambda: _next_tasks(studio, connection, version.name, _WRITTEN_ANEW))
             done += replace(_stale(place, version, epoch, first))
+    place.measured.add(FRESHENED, by=done)
+    place.measured.observe(FRESHEN, values=(time.perf_counter() - began,))
     return done
 
 

@@ -11,10 +11,11 @@ from contextlib import nullcontext
 
 from rq.timeouts import BaseTimeoutException
 
-from labelloop import tasks
+from labelloop import logs, tasks
 from labelloop.errors import LabelLoopError, ModelError, SettingsError
 from labelloop.learning.refreshes import Trigger
 from labelloop.scoring import cache, tickets, wire
+from labelloop.scoring.measured import BATCH, FILL, ITEMS, SERVICE, TOKENS
 from labelloop.scoring.pace import Pace, cost, order
 from labelloop.scoring.wire import ZERO_SHOT, Epoch
 from labelloop.scoring.workplace import Item, Workplace, here
@@ -38,9 +39,10 @@ def drain(lane: str, digest: str) -> None:
     ticket = wire.TICKET.format(lane=lane, digest=digest)
     stream = wire.STREAM.format(lane=lane, digest=digest)
     started = time.monotonic()
-    while items := place.read(stream, ticket, _READ_AHEAD[lane]):
+    while items := place.read(lane, stream, ticket, _READ_AHEAD[lane]):
         try:
-            _score(place, lane, digest, stream, items)
+            with logs.working([item.request for item in items]):
+                _score(place, lane, digest, stream, items)
         finally:
             place.give_back(stream, place.held(stream))
         if place.stopping.is_set():
@@ -53,16 +55,20 @@ def drain(lane: str, digest: str) -> None:
 
 def _score(place: Workplace, lane: str, digest: str, stream: str, items: list[Item]) -> None:
     """Answers ``items``; equal ones are scored once."""
+    began, asked = time.perf_counter(), len(items)
     deadly = [item for item in items if item.deliveries > wire.MOST_DELIVERIES]
     if deadly:
+        place.measured.add(ITEMS, lane, "refused", by=len(deadly))
         _refuse(place, digest, stream, deadly, "Workers died while they scored it.")
         items = [item for item in items if item.deliveries <= wire.MOST_DELIVERIES]
     bundle = place.bundle(digest)
     if bundle is None:
+        place.measured.add(ITEMS, lane, "refused", by=len(items))
         _refuse(place, digest, stream, items, "The version's definition was lost with Redis; ask again.")
         return
     if lane != "interactive":  # there, whoever asks has looked a moment ago
         items = _answer_known(place, bundle, digest, stream, items)
+        place.measured.add(ITEMS, lane, "cached", by=asked - len(deadly) - len(items))
     for epoch, its in _by_connection(items):
         groups: dict[tuple[tuple[str, str], ...], list[Item]] = {}
         for item in its:
@@ -72,7 +78,11 @@ def _score(place: Workplace, lane: str, digest: str, stream: str, items: list[It
         def write(start: int, answers: list[list[Answer]], todo: list[list[Item]] = todo) -> None:
             _write_groups(place, bundle, digest, stream, todo[start : start + len(answers)], answers)
 
-        score_in_batches(place, bundle, digest, [group[0].texts for group in todo], lane, write, epoch)
+        requests = [[item.request for item in group] for group in todo]
+        score_in_batches(place, bundle, digest, [group[0].texts for group in todo], lane, write, epoch, requests)
+    ms = round((time.perf_counter() - began) * 1000)
+    told = {"lane": lane, "items": asked, "ms": ms}
+    log.info("%(lane)s: %(items)d items in %(ms)d ms", told, extra={"fields": told})
 
 
 def _by_connection(items: Sequence[Item]) -> list[tuple[Epoch, list[Item]]]:
@@ -102,12 +112,13 @@ def score_in_batches(
     lane: str,
     write: Callable[[int, list[list[Answer]]], None],
     epoch: Epoch = ZERO_SHOT,
+    requests: Sequence[Sequence[str]] = (),
 ) -> int:
     """Scores ``texts``, which are sorted by ``pace.order``, in micro-batches of the same fields; more urgent lanes are
     served in between.
 
-    ``write(start, answers)`` is called after each micro-batch. Returns how many were scored: fewer than all when the
-    worker has to stop.
+    ``write(start, answers)`` is called after each micro-batch. ``requests``: by text who asks for it, for the log.
+    Returns how many were scored: fewer than all when the worker has to stop.
     """
     if texts:
         place.fetch(bundle)
@@ -124,15 +135,33 @@ def score_in_batches(
             end = next((place for place in range(start, len(texts)) if tuple(texts[place]) != fields), len(texts))
             asked = f"{digest} {' '.join(fields)}"
             pace.expect(asked, tasks.readings(_part(bundle, fields)))
+        budget = pace.budget(asked)
         count = min(max(pace.take(asked, costs[start:end]), least), end - start)
+        whose = [one for its in requests[start : start + count] for one in its]
         began = time.perf_counter()
-        with place.turns.urgent() if lane == "interactive" else nullcontext():
+        with logs.working(whose), place.turns.urgent() if lane == "interactive" else nullcontext():
             answers = answer(bundle, texts[start : start + count], place, memories)
-        pace.record(asked, sum(costs[start : start + count]), (time.perf_counter() - began) * 1000)
+        seconds, tokens = time.perf_counter() - began, sum(costs[start : start + count])
+        pace.record(asked, tokens, seconds * 1000)
         write(start, answers)
+        _measure(place, lane, answers, seconds, tokens, budget)
         start += count
         _go_on()
     return start
+
+
+def _measure(
+    place: Workplace, lane: str, answers: Sequence[Sequence[Answer]], seconds: float, tokens: int, budget: float
+) -> None:
+    """Counts a micro-batch."""
+    measured = place.measured
+    measured.observe(SERVICE, lane, values=(seconds,))
+    measured.observe(BATCH, lane, values=(len(answers),))
+    measured.observe(FILL, lane, values=(tokens / budget,))
+    measured.add(TOKENS, lane, by=tokens)
+    failed = sum(cache.failed(its) for its in answers)
+    measured.add(ITEMS, lane, "failed", by=failed)
+    measured.add(ITEMS, lane, "scored", by=len(answers) - failed)
 
 
 def _part(bundle: Bundle, fields: Sequence[str]) -> Bundle:

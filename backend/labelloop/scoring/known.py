@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from labelloop.scoring import cache
 from labelloop.scoring.jobs import score_in_batches
+from labelloop.scoring.measured import LOOKUPS
 from labelloop.scoring.pace import order
 from labelloop.scoring.wire import Epoch
 from labelloop.scoring.workplace import Workplace
@@ -26,6 +27,9 @@ def answers(
     names = {item: cache.keys(bundle, digest, epoch, its) for item, its in texts.items()}
     flat = [name for its in names.values() for name in its]
     known = dict(zip(flat, cache.get(place.redis, flat), strict=True))
+    hits = sum(answer is not None for answer in known.values())
+    place.measured.add(LOOKUPS, lane, "hit", by=hits)
+    place.measured.add(LOOKUPS, lane, "miss", by=len(known) - hits)
     missing = {
         tuple(one for one, name in zip(texts[item].items(), its, strict=True) if not known[name])
         for item, its in names.items()

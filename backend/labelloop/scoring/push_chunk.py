@@ -12,6 +12,7 @@ from redis.client import Pipeline
 
 from labelloop.learning import blind
 from labelloop.scoring import known, wire
+from labelloop.scoring.measured import PUSHED
 from labelloop.scoring.push_job import PushJob
 from labelloop.scoring.wire import Epoch
 from labelloop.studio.documents import Documents
@@ -73,6 +74,8 @@ def score_chunk(job: PushJob) -> None:
             pipeline.hset(wire.PUSH_FAILED.format(connection=job.id), str(task), reason)
 
     job.change(fill)
+    job.place.measured.add(PUSHED, "stored", by=stored)
+    job.place.measured.add(PUSHED, "failed", by=len(chunk.failed))
 
 
 def _lacking(job: PushJob, ids: Sequence[int], chunk: _Chunk) -> dict[int, dict[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -29,7 +30,7 @@ def ask(place: Workplace, call: Callable[[], Answered]) -> Answered:
     automatically does when tasks are read, and a renamed backend is called).
     """
     with ThreadPoolExecutor(1, "label-studio") as pool:
-        future = pool.submit(call)
+        future = pool.submit(copy_context().run, call)  # it logs for the same request
         while not futures.wait([future], timeout=_LOOK_S).done:
             if not place.stopping.is_set():
                 serve_urgent(place, "push")

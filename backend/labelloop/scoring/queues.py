@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from uuid import uuid4
 
+from prometheus_client import Counter
 from pydantic import TypeAdapter
 
-from labelloop import errors
+from labelloop import errors, logs
 from labelloop.errors import LabelLoopError, NoWorkerError, QueueDownError, UnavailableError
 from labelloop.scoring import cache, tickets, wire
 from labelloop.scoring.wire import ZERO_SHOT, Epoch, RedisBytes, redis_errors
@@ -19,6 +21,10 @@ from labelloop.words import Answer, Bundle
 
 Lane = Literal["interactive", "predict"]
 
+LOOKUPS = Counter(
+    "labelloop_cache_lookups", "Answers that requests looked up in the cache: hit or miss.", ("lane", "outcome")
+)
+_LOOK_S = 1.0  # longest single wait for a reply, so that the end of this process is noticed
 _REPLY = TypeAdapter(list[tuple[int, list[Answer]]])
 
 
@@ -28,6 +34,11 @@ class Scoring:
     def __init__(self, redis_url: str, settings: Settings) -> None:
         self._settings = settings
         self.redis: RedisBytes = wire.connect(redis_url)
+        self._closes = math.inf
+
+    def close_in(self, seconds: float) -> None:
+        """From then on nobody waits for answers here: this process ends. What is late, a later call finds elsewhere."""
+        self._closes = time.monotonic() + seconds
 
     def publish(self, bundle: Bundle) -> None:
         """Makes a bundle known to the workers.
@@ -76,6 +87,9 @@ class Scoring:
         *known, published, alive, length = pipeline.execute()
         cached = iter(cache.parse(known[0] if known else []))
         answers = [{name: answer for name, _ in item if (answer := next(cached))} for item in items]
+        hits = sum(map(len, answers))
+        LOOKUPS.labels(lane, "hit").inc(hits)
+        LOOKUPS.labels(lane, "miss").inc(len(names) - hits)
         missing = {
             index: {name: text for name, text in item if name not in answers[index]}
             for index, item in enumerate(items)
@@ -88,14 +102,14 @@ class Scoring:
                 raise UnavailableError(
                     f"{length} items wait already; these {len(missing)} found no room.", "Ask again in a moment."
                 )
-            reply = uuid4().hex
+            reply, request = uuid4().hex, next(iter(logs.requests()), "")
             pipeline = self.redis.pipeline(transaction=False)
             if not published:
                 _publish(pipeline, bundle, digest)
             pipeline.sadd(wire.STREAMS.format(lane=lane), digest)
             for index, texts in missing.items():
-                entry = {"item": json.dumps({"texts": texts, "epoch": epoch, "index": index, "reply": reply})}
-                pipeline.xadd(stream, entry)
+                item = {"texts": texts, "epoch": epoch, "index": index, "reply": reply, "request": request}
+                pipeline.xadd(stream, {"item": json.dumps(item)})
             ticket = tickets.reserve(pipeline, lane, digest)
             if pipeline.execute()[-1]:
                 tickets.send(self.redis, lane, digest, ticket)
@@ -109,12 +123,15 @@ class Scoring:
         self, lane: str, reply: str, missing: set[int], answers: list[dict[str, Answer]], deadline: float
     ) -> None:
         """Waits for answers to ``missing`` until the deadline, or until no worker lives; puts them into ``answers``."""
-        key = wire.REPLY.format(id=reply)
+        key, heard = wire.REPLY.format(id=reply), time.monotonic()
         while missing:
-            left = deadline - time.monotonic()
+            left = min(deadline, self._closes) - time.monotonic()
             if left <= 0:
                 return
-            message = self.redis.blpop([key], timeout=max(0.01, min(left, wire.BLOCK_S)))
+            message = self.redis.blpop([key], timeout=max(0.01, min(left, _LOOK_S)))
+            if message is None and time.monotonic() - heard < wire.BLOCK_S:
+                continue
+            heard = time.monotonic()
             if message is None:
                 if not self.redis.exists(wire.ALIVE.format(lane=lane)):
                     return
@@ -152,15 +169,20 @@ class Scoring:
         Raises:
             QueueDownError: Redis does not answer.
         """
-        from labelloop.scoring import push
+        return standing(self.redis)
 
-        with redis_errors():
-            return {
-                "waiting": {lane: waiting_items(self.redis, lane) for lane in wire.SCORING_LANES},
-                "jobs": {lane: self.redis.llen(wire.rq_list(lane)) for lane in wire.LANES},
-                "workers": living_workers(self.redis),
-                "pushes": push.running(self.redis),
-            }
+
+def standing(redis: RedisBytes) -> dict[str, Any]:
+    """As ``Scoring.status``."""
+    from labelloop.scoring import push
+
+    with redis_errors():
+        return {
+            "waiting": {lane: waiting_items(redis, lane) for lane in wire.SCORING_LANES},
+            "jobs": {lane: redis.llen(wire.rq_list(lane)) for lane in (*wire.LANES, "refresh")},
+            "workers": living_workers(redis),
+            "pushes": push.running(redis),
+        }
 
 
 def no_worker(lane: str) -> NoWorkerError:

@@ -16,6 +16,7 @@ from labelloop.learning.judging import Stopped
 from labelloop.learning.refreshes import Trigger
 from labelloop.scoring import push, queues, wire
 from labelloop.scoring import refresh as asking
+from labelloop.scoring.measured import REFRESH
 from labelloop.scoring.refresh import Progress
 from labelloop.scoring.workplace import Workplace
 from labelloop.words import Bundle
@@ -48,6 +49,9 @@ def asked(place: Workplace, connection_id: int, field: str, trigger: Trigger) ->
 def _train(place: Workplace, connection_id: int, field: str, trigger: Trigger) -> None:
     began, told, known = time.time(), 0.0, False
 
+    def ended(outcome: str) -> None:
+        place.measured.observe(REFRESH, outcome, values=(time.time() - began,))
+
     def tell(state: str, share: float = 0.0, words: str = "") -> None:
         asking.tell(place.redis, Progress(connection_id, field, state, share, words, began, trigger=trigger))
 
@@ -74,6 +78,7 @@ def _train(place: Workplace, connection_id: int, field: str, trigger: Trigger) -
         with _pushing(place, connection_id), place.turns.training() as between:
             done = learning.attempt(place.store, connection_id, field, trigger, place.settings, watch)
     except Stopped:
+        ended("stopped")
         tell("stopped", words="The trainer was stopped.")
         return
     except LabelLoopError as error:
@@ -84,9 +89,11 @@ def _train(place: Workplace, connection_id: int, field: str, trigger: Trigger) -
     except Exception as error:  # out of memory, say; whoever waits must hear of it
         log.exception("connection %d, field %s: the training failed", connection_id, field)
         _begun(place, connection_id, field)
+        ended("failed")
         tell("failed", words=f"{type(error).__name__}: {error}")
         raise
     _begun(place, connection_id, field)
+    ended(done.state)
     tell(done.state, 1.0, done.words)
     log.info("connection %d, field %s: %s", connection_id, field, done.words)
 

@@ -20,6 +20,7 @@ from redis.retry import Retry
 from rq import Queue
 from rq.serializers import JSONSerializer
 
+from labelloop import logs
 from labelloop.errors import QueueDownError, SettingsError
 
 LANES = ("interactive", "predict", "push")  # most urgent first
@@ -44,6 +45,7 @@ STREAM = "labelloop:items:{lane}:{digest}"
 TICKET = "labelloop:ticket:{lane}:{digest}"
 BUNDLE = "labelloop:bundle:{digest}"
 RECENT = "labelloop:recent-bundles"
+MEASURED = "labelloop:measured"
 REPLY = "labelloop:reply:{id}"
 SAMPLE = "labelloop:sample:{id}"
 WORKERS = "labelloop:workers"
@@ -88,8 +90,8 @@ class Epoch(NamedTuple):
 ZERO_SHOT = Epoch()
 
 
-def connect(url: str) -> RedisBytes:
-    """A client whose commands give up after fifteen seconds and are tried twice at most, for a restarted server.
+def connect(url: str, patience_s: float = _SOCKET_S) -> RedisBytes:
+    """A client whose commands give up after ``patience_s`` and are tried twice at most, for a restarted server.
 
     Raises:
         SettingsError: the address is not one.
@@ -99,7 +101,7 @@ def connect(url: str) -> RedisBytes:
             url,
             protocol=2,
             socket_connect_timeout=2.0,
-            socket_timeout=_SOCKET_S,
+            socket_timeout=patience_s,
             retry=Retry(NoBackoff(), 1),
         )
     except ValueError as error:
@@ -139,7 +141,8 @@ def rq_list(lane: str) -> str:
 def enqueue(
     lane: str, redis: RedisBytes, function: str, *arguments: Any, timeout: int = 600, job_id: str | None = None
 ) -> None:
-    """Puts a call of ``labelloop.scoring.jobs.<function>`` on a lane, in one round trip. Failures stay an hour."""
+    """Puts a call of ``labelloop.scoring.jobs.<function>`` on a lane, in one round trip. Failures stay an hour. The
+    worker's log names the request that it is put there for."""
     queue = rq_queue(lane, redis)
     call = queue.prepare_data(
         f"labelloop.scoring.jobs.{function}",
@@ -149,6 +152,7 @@ def enqueue(
         failure_ttl=3600,
         description=function,  # RQ's own would show the arguments
         job_id=job_id,
+        meta={"requests": list(logs.requests()[:1])},
     )
     pipeline = redis.pipeline(transaction=True)
     queue.enqueue_many([call], pipeline=pipeline)

@@ -18,9 +18,11 @@ from rq.exceptions import StopRequested
 from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
+from labelloop import logs
 from labelloop.errors import LabelLoopError
 from labelloop.scoring import wire
 from labelloop.scoring.beat import Beat
+from labelloop.scoring.measured import JOBS
 from labelloop.scoring.workplace import Workplace, occupy
 from labelloop.settings import Settings
 from labelloop.words import Bundle, Field, Label, Passage, Reading, pose
@@ -63,6 +65,13 @@ class WarmWorker(SimpleWorker):
             return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
         finally:
             self.interruptible = False
+
+    def perform_job(self, job: Any, queue: Any, execution: Any) -> bool:
+        """Does a job; the log names it, and the request that it was put on the queue for."""
+        with logs.working(job.meta.get("requests", ()), job.id):
+            done = bool(super().perform_job(job, queue, execution))
+        self._place.measured.add(JOBS, queue.name.removeprefix("labelloop-"), "done" if done else "failed")
+        return done
 
     def set_state(self, state: str, pipeline: Any = None) -> None:
         if pipeline is not None or state not in {WorkerStatus.IDLE, WorkerStatus.BUSY}:

@@ -16,6 +16,7 @@ from redis.exceptions import ResponseError
 
 from labelloop.errors import ModelError, UnavailableError
 from labelloop.scoring import wire
+from labelloop.scoring.measured import WAIT, Measured
 from labelloop.scoring.memories import Memories
 from labelloop.scoring.turns import Turns
 from labelloop.scoring.wire import Epoch
@@ -37,7 +38,8 @@ _GIVEN_BACK_MS = 86_400_000  # an idle time so long that whoever reads next may 
 class Item:
     """One entry of a stream: the texts to score by field name, and where the answer is awaited.
 
-    ``deliveries``: how often it was read; more than once after a stop or a death.
+    ``deliveries``: how often it was read; more than once after a stop or a death. ``request``: the id of the request
+    that asks, for the log.
     """
 
     entry: bytes
@@ -46,6 +48,7 @@ class Item:
     epoch: Epoch
     index: int
     reply: str
+    request: str = ""
 
 
 class Workplace:
@@ -56,6 +59,7 @@ class Workplace:
         self.name = name
         self.redis = wire.connect(redis_url)
         self.stopping = threading.Event()
+        self.measured = Measured()
         self._bundles: OrderedDict[str, Bundle] = OrderedDict()
         self._held: dict[str, set[bytes]] = {}
         self._leases: dict[str, str] = {}
@@ -108,7 +112,7 @@ class Workplace:
         """What the connection's labels say beside the engines, up to this epoch at least."""
         return self._memories.of(self.store, bundle, digest, epoch) if epoch.number else {}
 
-    def read(self, stream: str, ticket: str, limit: int) -> list[Item]:
+    def read(self, lane: str, stream: str, ticket: str, limit: int) -> list[Item]:
         """Takes up to twice ``limit`` items: what was given back or left by a dead worker, and what is new.
 
         The key ``ticket`` is deleted first, so that whatever arrives after this read finds none and issues a new one.
@@ -118,14 +122,18 @@ class Workplace:
             pipeline.delete(ticket)
             pipeline.xautoclaim(stream, wire.GROUP, self.name, min_idle_time=wire.STALE_MS, count=limit)
             pipeline.xreadgroup(wire.GROUP, self.name, {stream: ">"}, count=limit)
+            pipeline.time()
             try:
-                _, claimed, fresh = pipeline.execute()
+                _, claimed, fresh, (seconds, micros) = pipeline.execute()
             except ResponseError as error:
                 if "NOGROUP" not in str(error):
                     raise
                 self._create_group(stream)  # the first read, or Redis came back empty
                 continue
-            entries = list(claimed[1]) + [entry for _, entries in fresh or () for entry in entries]
+            new = [entry for _, entries in fresh or () for entry in entries]
+            moment = seconds + micros / 1e6
+            self.measured.observe(WAIT, lane, values=[max(0.0, moment - _order(entry)[0] / 1000) for entry, _ in new])
+            entries = list(claimed[1]) + new
             counts = self._deliveries(stream, [entry for entry, fields in claimed[1] if fields])
             items = [_item(entry, fields, counts.get(entry, 1)) for entry, fields in entries if fields]
             with self._lock:

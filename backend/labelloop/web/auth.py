@@ -1,4 +1,4 @@
-"""Who is calling, as addresses and bodies say it: the key in the path, which no log shows, and the project."""
+"""Who is calling, as bodies say it: the project."""
 
 from __future__ import annotations
 
@@ -6,13 +6,6 @@ import re
 from typing import Any
 
 from labelloop.errors import RequestError
-
-_KEY_IN_PATH = re.compile(r"/k/[^/\s]+")
-
-
-def mask(text: str) -> str:
-    """``text`` with every key in it made unreadable, for logs."""
-    return _KEY_IN_PATH.sub("/k/***", text)
 
 
 def project_of(value: Any) -> tuple[int, int]:
