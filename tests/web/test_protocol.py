@@ -310,7 +310,7 @@ def test_metrics_count_and_show_queues_even_without_redis(web: Web, tmp_path: Pa
     shown = web.client.get("/metrics").text
     assert 'labelloop_tasks_total{outcome="answered"}' in shown
     assert "labelloop_redis_up 1.0" in shown
-    assert 'labelloop_workers{state="ready"} 1.0' in shown
+    assert 'labelloop_workers{role="worker",state="ready"} 1.0' in shown
     assert 'route="protocol.predict"' in shown
     broken = make_web(Settings(data_dir=tmp_path / "other", redis_url="redis://127.0.0.1:1/0"))
     assert "labelloop_redis_up 0.0" in broken.client.get("/metrics").text
