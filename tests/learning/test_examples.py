@@ -15,6 +15,8 @@ from labelloop.words import Example
 from learning.test_intake import days
 from support.labelling import Labelling, choice
 
+pytestmark = pytest.mark.databases
+
 CONFIG = """<View><Text name="text" value="$text"/><Choices name="topic" toName="text"><Choice value="Art"/>
 <Choice value="Sport"/><Choice value="Food"/></Choices><Labels name="who" toName="text"><Label value="Person"/></Labels>
 <Relations><Relation value="knows"/></Relations></View>"""

@@ -17,6 +17,8 @@ from labelloop.learning.tables import AnnotationRow
 from learning.test_intake import days, send
 from support.labelling import Api, Labelling, choice, state
 
+pytestmark = pytest.mark.databases
+
 PAGE = 2
 
 
