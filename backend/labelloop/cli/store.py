@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,9 +36,8 @@ def backup(
 
     settings = get_settings()
     start_log(settings)
-    store = Store(settings.store_url)
-    waited = _take_waiting(settings, store)
-    with bar() as progress:
+    with closing(Store(settings.store_url)) as store, bar() as progress:
+        waited = _take_waiting(settings, store)
         made = run(store, file, force=force, progress=_shown(progress))
     warn([f"the adapter {sha[:12]} is damaged in the store itself and was left out" for sha in made.left_out])
     if waited:
@@ -62,8 +62,8 @@ def restore(
     settings = get_settings()
     start_log(settings)
     refuse_while_working(settings)
-    with bar() as progress:
-        made = run(Store(settings.store_url), file, force=force, progress=_shown(progress))
+    with closing(Store(settings.store_url)) as store, bar() as progress:
+        made = run(store, file, force=force, progress=_shown(progress))
     if not forget(settings):
         warn(["Redis does not answer; empty it before LabelLoop starts: it holds answers of the former labels"])
     out.print(f"[green]Done[/]: the store holds {_told(made)}, as of {made.made_at:%Y-%m-%d %H:%M} UTC.", highlight=False)
