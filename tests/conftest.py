@@ -54,9 +54,10 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests marked ``databases`` run on SQLite and on PostgreSQL, all others on SQLite."""
-    if "database_url" in metafunc.fixturenames and metafunc.definition.get_closest_marker("databases"):
-        metafunc.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
+    """Tests marked ``databases`` run on SQLite and on PostgreSQL, or on those that the mark names; others on SQLite."""
+    mark = metafunc.definition.get_closest_marker("databases")
+    if mark and "database_url" in metafunc.fixturenames:
+        metafunc.parametrize("database_url", mark.args or ("sqlite", "postgresql"), indirect=True)
 
 
 @pytest.fixture(scope="session")

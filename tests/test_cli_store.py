@@ -119,7 +119,7 @@ def test_nothing_is_restored_under_workers_and_redis_forgets_the_former_labels(u
             run("restore", "day.backup", "--force")
         redis.delete(wire.WORKER.format(name="here"))
         run("restore", "day.backup")
-        assert [key.decode() for key in redis.keys()] == ["other"]
+        assert redis.keys("*") == [b"other"]
         redis.close()
     use("new", REDIS_URL="redis://127.0.0.1:1/0")
     assert "empty it before" in run("restore", "day.backup", "--force").stderr

@@ -62,7 +62,7 @@ def told(**fields: Any) -> Callable[[bytes], bytes]:
     return lambda content: json.dumps(json.loads(content) | fields).encode()
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.databases("postgresql")
 def test_from_sqlite_to_postgresql_and_back_every_row_is_the_same(
     store: Store, open_store: Callable[[str], Store], file: Path
 ) -> None:

@@ -139,6 +139,7 @@ def test_what_changed_since_an_epoch_and_what_is_gone(store: Store, connection: 
     assert second.epoch == store.memory_epoch(connection) > first.epoch
 
 
+@pytest.mark.databases("sqlite")  # hundreds of days: the others see to PostgreSQL
 @hypothesis_settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )

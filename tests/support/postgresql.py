@@ -42,9 +42,7 @@ def private_server(programs: Path) -> Iterator[str]:
     process: subprocess.Popen[bytes] | None = None
     try:
         made = [programs / "initdb", "-D", folder / "data", "-U", "labelloop", "-A", "trust", "-E", "UTF8"]
-        subprocess.run(
-            [*made, "--no-locale", "--no-sync"], check=True, capture_output=True, cwd=folder, **as_whom
-        )  # type: ignore[call-overload]
+        subprocess.run([*made, "--no-locale", "--no-sync"], check=True, capture_output=True, cwd=folder, **as_whom)  # type: ignore[call-overload]
         options = [part for option in (*_SMALL, f"unix_socket_directories={folder}") for part in ("-c", option)]
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(

@@ -66,7 +66,9 @@ def restore(
         made = run(store, file, force=force, progress=_shown(progress))
     if not forget(settings):
         warn(["Redis does not answer; empty it before LabelLoop starts: it holds answers of the former labels"])
-    out.print(f"[green]Done[/]: the store holds {_told(made)}, as of {made.made_at:%Y-%m-%d %H:%M} UTC.", highlight=False)
+    out.print(
+        f"[green]Done[/]: the store holds {_told(made)}, as of {made.made_at:%Y-%m-%d %H:%M} UTC.", highlight=False
+    )
     out.print("`labelloop sync` brings the labels that were given since.")
 
 

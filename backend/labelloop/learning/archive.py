@@ -208,6 +208,4 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _damaged(path: Path, why: str) -> RequestError:
-    return RequestError(
-        f"{path} is no whole backup of LabelLoop: {why}.", "Nothing was changed. Take another backup."
-    )
+    return RequestError(f"{path} is no whole backup of LabelLoop: {why}.", "Nothing was changed. Take another backup.")

@@ -209,4 +209,3 @@ def _fill(connection: Connection, table: Table, opened: zipfile.ZipFile, steps: 
 def _taken(row: Row, table: Table) -> Row:
     times = [column.name for column in table.columns if isinstance(column.type, UtcDateTime)]
     return row | {name: datetime.fromisoformat(row[name]) for name in times if row[name] is not None}
-

@@ -116,7 +116,9 @@ def database_errors() -> Iterator[None]:
             "Give its user the rights to make and change tables; `labelloop doctor` tests it.",
         ) from error
     except DBAPIError as error:
-        raise StoreDownError(f"The store does not answer: {type(error.orig).__name__}: {error.orig}.", _REMEDY) from error
+        raise StoreDownError(
+            f"The store does not answer: {type(error.orig).__name__}: {error.orig}.", _REMEDY
+        ) from error
 
 
 def alone(connection: Connection) -> None:

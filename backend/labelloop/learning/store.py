@@ -114,7 +114,7 @@ def _new_connection(
     )
 
 
-def _of_project(project_id: int, created_at: int) -> Select[tuple[ConnectionRow]]:
+def _of_project(project_id: int, created_at: int) -> Select[Any]:
     whose = (ConnectionRow.project_id == project_id, ConnectionRow.created_at == created_at)
     return select(ConnectionRow).where(*whose).order_by(ConnectionRow.id.desc()).limit(1)
 

@@ -22,7 +22,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.types import TypeEngine
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -43,17 +42,20 @@ _NOWHERE = re.compile("[\0\ud800-\udfff]")
 
 class Prose(TypeDecorator[str]):
     """A text from outside. What not every database holds, NUL and halves of characters, becomes a question mark in a
-    diamond. ``length``: of characters at most, where there is a limit."""
+    diamond."""
 
     impl = Text
     cache_ok = True
 
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
-        length: int | None = self.impl_instance.length  # type: ignore[attr-defined]
-        return dialect.type_descriptor(String(length) if length else Text())
-
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         return value if value is None else storable(value)
+
+
+class Line(Prose):
+    """As ``Prose``, of so many characters at most."""
+
+    impl = String
+    cache_ok = True
 
 
 def storable(value: str) -> str:
@@ -80,10 +82,10 @@ class ConnectionRow(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     key_hash: Mapped[str] = mapped_column(String(64), unique=True)
-    server_url: Mapped[str] = mapped_column(Prose(500), default="")
+    server_url: Mapped[str] = mapped_column(Line(500), default="")
     project_id: Mapped[int | None]
     created_at: Mapped[int | None] = mapped_column(BigInteger)
-    title: Mapped[str] = mapped_column(Prose(500), default="")
+    title: Mapped[str] = mapped_column(Line(500), default="")
     token: Mapped[str] = mapped_column(Prose, default="")
     backend_id: Mapped[int | None]
     label_config: Mapped[str] = mapped_column(Prose, default="")
