@@ -252,10 +252,22 @@ def test_a_store_whose_connections_are_all_busy_is_one_that_is_down(database_url
     store.close()
 
 
-def test_labels_of_two_connections_do_not_wait_for_each_other(store: Store, database_url: str) -> None:
-    """On PostgreSQL the lock of ``apply`` is the connection's own."""
-    if "sqlite" in database_url:
-        pytest.skip("SQLite has one writer")
+@pytest.mark.databases("postgresql")
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [("-csearch_path=nowhere", "refuses: no schema"), ("-cdefault_transaction_read_only=on", "read-only")],
+)
+def test_a_database_that_lets_us_make_no_tables_says_so(database_url: str, options: str, why: str) -> None:
+    address = sa.make_url(database_url).update_query_dict({"options": options})
+    store = Store(address.render_as_string(False))
+    with pytest.raises(StoreDownError, match=why):
+        store.migrate()
+    store.close()
+
+
+@pytest.mark.databases("postgresql")
+def test_labels_of_two_connections_do_not_wait_for_each_other(store: Store) -> None:
+    """The lock of ``apply`` is the connection's own; SQLite has one writer."""
     one, other = (store.create_connection("http://ls", number, 4, "T", "")[0].id for number in (5, 6))
     said = intake.changes_of("TASKS_DELETED", {"tasks": [{"id": 1}]})
     with store.session() as session:

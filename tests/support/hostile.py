@@ -94,7 +94,7 @@ CASES: list[Case] = [
     Case("a webhook of a project beyond all numbers", "/webhook", {"action": "X", "project": {"id": 2**40}}, 400),
     Case("a setup of a project beyond all numbers", "/setup", {"project": "9999999999.1", "schema": CHOICES}, 400),
     Case("a webhook with what is no number", "/webhook",
-         {"action": "ANNOTATION_CREATED", "annotation": {"id": 1, "task": 1, "result": [{"value": float("nan")}]}}, 201),
+         {"action": "ANNOTATION_CREATED", "annotation": {"id": 1, "task": 1, "result": [float("nan")]}}, 201),
     Case("a webhook of another project", "/webhook", {"action": "ANNOTATION_CREATED", "project": {"id": 6}}, 400),
     Case("an unknown action", "/webhook", {"action": "SOMETHING_NEW", "project": {"id": 5}}, 201),
     Case("a webhook that is sent again", "/webhook", {"action": "SOMETHING_NEW", "project": {"id": 5}}, 201),
