@@ -56,6 +56,7 @@ def backup(store: Store, path: Path, *, force: bool = False, progress: Progress 
         SettingsError: the store was made by a newer LabelLoop.
         StoreDownError: it does not answer.
     """
+    moment = datetime.now(UTC)
     writing = archive.writing(path, force, lambda part: inspect(part, progress))
     with writing as writer, database_errors(), _frozen(store) as connection:
         revision = revision_of(connection)
@@ -71,7 +72,7 @@ def backup(store: Store, path: Path, *, force: bool = False, progress: Progress 
             writer.add_table(table.name, _read(connection, table, set(left_out), steps))
         manifest = Manifest(
             labelloop=__version__,
-            made_at=datetime.now(UTC),
+            made_at=moment,
             revision=revision,
             tables=writer.tables,
             adapters=writer.adapters,
