@@ -40,26 +40,26 @@ class UtcDateTime(TypeDecorator[datetime]):
 _NOWHERE = re.compile("[\0\ud800-\udfff]")
 
 
-class Prose(TypeDecorator[str]):
-    """A text from outside. What not every database holds, NUL and halves of characters, becomes a question mark in a
-    diamond."""
+class Line(TypeDecorator[str]):
+    """A short text from outside, of so many characters at most. What not every database holds, NUL and halves of
+    characters, becomes a question mark in a diamond."""
 
-    impl = Text
+    impl = String
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         return value if value is None else storable(value)
 
 
-class Line(Prose):
-    """As ``Prose``, of so many characters at most."""
+class Prose(Line):
+    """As ``Line``, of any length."""
 
-    impl = String
+    impl = Text
     cache_ok = True
 
 
 def storable(value: str) -> str:
-    """As ``Prose`` keeps it."""
+    """As ``Line`` and ``Prose`` keep it."""
     return _NOWHERE.sub("\N{REPLACEMENT CHARACTER}", value)
 
 
