@@ -1,15 +1,15 @@
 """What many tests share: settings that touch nothing of the user's, stores; and which tests run side by side."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from labelloop.cli import shared
 from labelloop.learning.store import Store
 from labelloop.settings import Settings, get_settings
+from support.postgresql import NONE, empty, find_programs, own_schema, private_server
 
 TESTS = Path(__file__).parent
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
@@ -53,32 +53,42 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path / "data")
 
 
-def _database_urls() -> dict[str, Callable[[Path], str]]:
-    urls: dict[str, Callable[[Path], str]] = {"sqlite": lambda folder: f"sqlite:///{folder / 'store.db'}"}
-    if url := os.environ.get("LABELLOOP_TEST_DATABASE_URL"):
-        urls["postgresql"] = lambda _folder: _schema_of(url)
-    return urls
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests marked ``databases`` run on SQLite and on PostgreSQL, or on those that the mark names; others on SQLite."""
+    mark = metafunc.definition.get_closest_marker("databases")
+    if mark and "database_url" in metafunc.fixturenames:
+        metafunc.parametrize("database_url", mark.args or ("sqlite", "postgresql"), indirect=True)
 
 
-def _schema_of(url: str) -> str:
-    """The database; of tests that run side by side each process has a schema of its own in it."""
-    if not WORKER:
-        return url
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
-        connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS labelloop_{WORKER}"))
-    engine.dispose()
-    its = sa.make_url(url)
-    return its.update_query_dict({"options": f"-csearch_path=labelloop_{WORKER}"}).render_as_string(False)
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The address of a schema of this process's own: LABELLOOP_TEST_DATABASE_URL's, or a private server's."""
+    name = f"labelloop_{WORKER or 'alone'}"
+    if given := os.environ.get("LABELLOOP_TEST_DATABASE_URL"):
+        yield own_schema(given, name)
+        return
+    programs = find_programs()
+    if programs is None:
+        pytest.skip(NONE)
+    with private_server(programs) as url:
+        yield own_schema(url, name)
 
 
-@pytest.fixture(params=list(_database_urls()))
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """An empty, migrated store; also on PostgreSQL where LABELLOOP_TEST_DATABASE_URL names one."""
-    made = Store(_database_urls()[request.param](tmp_path))
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of an empty database."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        yield f"sqlite:///{tmp_path / 'labelloop.db'}"
+        return
+    url = request.getfixturevalue("postgresql")
+    yield url
+    empty(url)
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    """An empty, migrated store."""
+    made = Store(database_url)
     made.migrate()
     yield made
-    from labelloop.learning.migrate import downgrade
-
-    downgrade(made.engine, "base")
     made.close()

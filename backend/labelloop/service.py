@@ -104,8 +104,7 @@ class Backend:
 
     def project_connection(self, project_id: int, created_at: int) -> Connection:
         """The newest connection of a project, a new one where there is none: for calls that carry no key."""
-        found = self.store.connection_of_project(project_id, created_at)
-        return found or self.store.create_connection("", project_id, created_at, "", "")[0]
+        return self.store.connection_for_project(project_id, created_at)
 
     def setup(self, connection: Connection, label_config: str, extra_params: Any = None) -> Version:
         """The version that serves this config; where it is new and we hold a token, the project is pre-annotated anew.
@@ -247,6 +246,17 @@ class Backend:
             return action, "waiting"
         self.spool.replay_aside(self._deliver)
         return action, how
+
+    def take_waiting(self) -> int:
+        """Stores the webhooks that wait on disk now; returns how many there were.
+
+        Raises:
+            StoreDownError: the store does not take them.
+        """
+        done = self.spool.replay(self._deliver)
+        if self.spool.waiting:
+            raise StoreDownError("Webhooks wait on disk, and the store does not take them.", "See the log.")
+        return done
 
     def _deliver(self, key: str | None, body: Json) -> tuple[str, str]:
         action, new = self.event(self.connection(key, None if key else identify(body.get("project"))), body)

@@ -15,6 +15,8 @@ from labelloop.settings import Settings, get_settings
 from labelloop.studio.schema import read_config
 from support.labelling import Api, Labelling, choice
 
+pytestmark = pytest.mark.databases
+
 CONFIG = """<View><Text name="text" value="$text"/><Choices name="topic" toName="text"><Choice value="Art"/>
 <Choice value="Sport"/></Choices></View>"""
 FIELDS = read_config(CONFIG).fields

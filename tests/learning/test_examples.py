@@ -15,6 +15,8 @@ from labelloop.words import Example
 from learning.test_intake import days
 from support.labelling import Labelling, choice
 
+pytestmark = pytest.mark.databases
+
 CONFIG = """<View><Text name="text" value="$text"/><Choices name="topic" toName="text"><Choice value="Art"/>
 <Choice value="Sport"/><Choice value="Food"/></Choices><Labels name="who" toName="text"><Label value="Person"/></Labels>
 <Relations><Relation value="knows"/></Relations></View>"""
@@ -137,6 +139,7 @@ def test_what_changed_since_an_epoch_and_what_is_gone(store: Store, connection: 
     assert second.epoch == store.memory_epoch(connection) > first.epoch
 
 
+@pytest.mark.databases("sqlite")  # hundreds of days: the others see to PostgreSQL
 @hypothesis_settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )

@@ -17,6 +17,8 @@ from labelloop.learning.store import Store
 from labelloop.learning.tables import AnnotationRow, EventRow
 from support.labelling import START, Labelling, choice, state
 
+pytestmark = pytest.mark.databases
+
 SHUFFLED = hypothesis_settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )

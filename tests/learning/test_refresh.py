@@ -85,6 +85,7 @@ def loud(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(voices, "weigh", lambda *_: (voices.Voices(0.5, 0.5), 0.0))
 
 
+@pytest.mark.databases
 def test_what_the_gate_promotes_serves_and_is_fetched_where_it_is_needed(
     store: Store, labelled: Connection, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

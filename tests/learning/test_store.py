@@ -12,6 +12,8 @@ from labelloop.learning.migrate import downgrade
 from labelloop.learning.store import Store, hash_key
 from labelloop.words import Bundle, Field, FieldPlan, Label, Source
 
+pytestmark = pytest.mark.databases
+
 SOURCE = Source(name="text", tag="Text", key="text")
 
 

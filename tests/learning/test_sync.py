@@ -17,6 +17,8 @@ from labelloop.learning.tables import AnnotationRow
 from learning.test_intake import days, send
 from support.labelling import Api, Labelling, choice, state
 
+pytestmark = pytest.mark.databases
+
 PAGE = 2
 
 
@@ -44,6 +46,7 @@ SHUFFLED = hypothesis_settings(
 )
 
 
+@pytest.mark.databases("sqlite")  # hundreds of days: the others see to PostgreSQL
 @SHUFFLED
 @given(studio=days(), seed=st.integers(0, 2**32), share=st.sampled_from([0.1, 0.5, 1.0]))
 def test_shuffled_doubled_and_dropped_events_end_right_once_read_back(
@@ -68,6 +71,7 @@ def test_shuffled_doubled_and_dropped_events_end_right_once_read_back(
     assert hows(store, connection) == told
 
 
+@pytest.mark.databases("sqlite")  # hundreds of days: the others see to PostgreSQL
 @SHUFFLED
 @given(studio=days(), seed=st.integers(0, 2**32))
 def test_a_brief_sync_finds_deletions_too(store: Store, studio: Labelling, seed: int) -> None:

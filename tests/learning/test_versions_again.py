@@ -26,6 +26,8 @@ CONFIG = (
     '<Choice value="B"/></Choices></View>'
 )
 
+pytestmark = pytest.mark.databases
+
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from labelloop import tasks
-from labelloop.learning.store import Store
 from labelloop.scoring import wire, workplace
 from labelloop.scoring.embedded import EmbeddedRedis
 from labelloop.scoring.queues import Scoring, living_workers
@@ -35,20 +34,12 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def settings(redis_server: str, tmp_path: Path) -> Iterator[Settings]:
+def settings(redis_server: str, tmp_path: Path, database_url: str) -> Iterator[Settings]:
     client = wire.connect(redis_server)
     client.flushdb()
-    yield Settings(data_dir=tmp_path, redis_url=redis_server, database_url=f"sqlite:///{tmp_path}/store.db")
+    yield Settings(data_dir=tmp_path, redis_url=redis_server, database_url=database_url)
     client.flushdb()
     client.close()
-
-
-@pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
-    store = Store(settings.store_url)
-    store.migrate()
-    yield store
-    store.close()
 
 
 @pytest.fixture

@@ -28,6 +28,8 @@ CONFIG = (
     '<View><Text name="text" value="$text"/><Choices name="topic" toName="text"><Choice value="Zog"/>'
     '<Choice value="Bim"/></Choices><TextArea name="summary" toName="text"/></View>'
 )
+
+pytestmark = pytest.mark.databases
 ROOM, DOG = "The hotel room was warm and quiet.", "The dog barks at the postman."
 
 

@@ -40,7 +40,7 @@ def living_worker(living_redis: str, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture
-def web(living_worker: Settings, tmp_path: Path) -> Iterator[Web]:
-    made = make_web(living_worker.model_copy(update={"data_dir": tmp_path}))
+def web(living_worker: Settings, tmp_path: Path, database_url: str) -> Iterator[Web]:
+    made = make_web(living_worker.model_copy(update={"data_dir": tmp_path, "database_url": database_url}))
     yield made
     close(made)

@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from labelloop import __version__
-from labelloop.cli import run, projects, labels, versions, files, simulate, prompts, ensemble, look, explain  # noqa: F401 - in --help's order
+from labelloop.cli import run, projects, labels, versions, store, files, simulate, prompts, ensemble, look, explain  # noqa: F401 - in --help's order
 from labelloop.cli.shared import app, err, out
 from labelloop.errors import LabelLoopError
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+
+from sqlalchemy.exc import IntegrityError
 
 from labelloop.errors import ModelError
 from labelloop.learning.store import Store
@@ -18,10 +22,15 @@ log = logging.getLogger(__name__)
 ABOUT, WEIGHTS = "adapter.json", "adapter.safetensors"
 
 
+def sha_of(about: bytes, content: bytes) -> str:
+    """The name of an adapter: the checksum of all that it is, as ``engines.adapter_files`` makes it."""
+    return hashlib.sha256(b"%d\0" % len(about) + about + content).hexdigest()
+
+
 def keep(store: Store, folder: Path) -> None:
     """Stores the adapter in a folder, which is named by its sha, whole or not at all; the same one is stored once."""
     about, content = (folder / ABOUT).read_text(), (folder / WEIGHTS).read_bytes()
-    with store.session() as session:
+    with suppress(IntegrityError), store.session() as session:  # somebody else was first with the same
         if session.get(AdapterRow, folder.name) is None:
             session.add(AdapterRow(sha=folder.name, about=about, content=content))
 

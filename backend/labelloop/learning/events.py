@@ -9,6 +9,9 @@ from typing import Any
 
 from labelloop.errors import RequestError
 
+LARGEST = 2**31 - 1
+"""The largest project id that Label Studio gives."""
+
 _ANNOTATION = (
     *("id", "task", "result", "was_cancelled", "ground_truth", "created_at", "updated_at", "lead_time"),
     *("completed_by", "updated_by", "parent_prediction", "parent_annotation", "unique_id"),
@@ -27,7 +30,7 @@ def reduce_event(body: Mapping[str, Any]) -> tuple[str, tuple[int, int] | None, 
         RequestError: there is no action.
     """
     action = body.get("action")
-    if not isinstance(action, str) or not 0 < len(action) <= 60:
+    if not isinstance(action, str) or not 0 < len(action) <= 60 or not action.isprintable():
         raise RequestError("The field 'action' is missing.", "Label Studio's webhooks name their action.")
     project = body.get("project")
     kept: dict[str, Any] = {}
@@ -46,9 +49,15 @@ def reduce_event(body: Mapping[str, Any]) -> tuple[str, tuple[int, int] | None, 
 
 
 def identify(project: Any) -> tuple[int, int] | None:
-    """(id, created_at in Unix seconds) of a webhook's project; created_at is 0 where it cannot be read."""
+    """(id, created_at in Unix seconds) of a webhook's project; created_at is 0 where it cannot be read.
+
+    Raises:
+        RequestError: the id is none that Label Studio gives.
+    """
     if not isinstance(project, dict) or not isinstance(project.get("id"), int):
         return None
+    if not 0 < project["id"] <= LARGEST:
+        raise RequestError("The project's id in 'project' is no number of a project.")
     try:
         created_at = int(datetime.fromisoformat(str(project.get("created_at"))).timestamp())
     except ValueError:

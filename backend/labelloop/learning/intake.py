@@ -18,8 +18,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from labelloop.errors import RequestError
 from labelloop.learning.labels import LONG_AGO, Changes, Said, apply
 from labelloop.learning.tables import EventRow
 from labelloop.studio.acceptance import came_about
@@ -31,7 +33,7 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 100  # annotations and tasks of one event that are applied before it is answered
 _MOST = 2**63
-_FAULTS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+_FAULTS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RequestError, IntegrityError)
 
 
 def receive(store: Store, connection_id: int, action: str, body: Mapping[str, Any]) -> tuple[bool, bool]:

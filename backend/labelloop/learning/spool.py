@@ -61,7 +61,7 @@ class Spool:
         """Hands every waiting event to ``deliver(key, event)``, oldest first; returns how many went through.
 
         One that is refused is set aside under another ending, with the reason in the log. Stops when the store is down
-        again. Only one thread replays at a time.
+        again. Only one thread replays at a time; of several processes each may, and the store takes no event twice.
         """
         if not self.waiting or not self._busy.acquire(blocking=False):
             return 0
@@ -72,6 +72,8 @@ class Spool:
                 try:
                     content = json.loads(path.read_text())
                     deliver(content["key"], content["event"])
+                except FileNotFoundError:  # another process has delivered it
+                    continue
                 except StoreDownError:
                     self.waiting = True
                     return done
@@ -79,7 +81,7 @@ class Spool:
                     log.warning("an event that waited is refused and kept as %s.refused: %s", path.name, error)
                     path.rename(path.with_suffix(".refused"))
                     continue
-                path.unlink()
+                path.unlink(missing_ok=True)
                 done += 1
             return done
         finally:

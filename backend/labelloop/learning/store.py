@@ -14,12 +14,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine, delete, event, func, select, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, OperationalError
+from sqlalchemy import Select, delete, func, select, text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
-from labelloop.errors import KeyRefusedError, RequestError, SettingsError, StoreDownError
+from labelloop.errors import KeyRefusedError, RequestError
+from labelloop.learning.database import alone, database_errors, is_sqlite, open_engine
 from labelloop.learning.tables import AnnotationRow, ConnectionRow, EventRow, ItemRow, VersionRow, now
 from labelloop.settings import Several
 from labelloop.words import Bundle, Field
@@ -100,6 +100,25 @@ def _version(row: VersionRow) -> Version:
     )
 
 
+def _new_connection(
+    key: str, server_url: str, project_id: int | None, created_at: int | None, title: str, token: str
+) -> ConnectionRow:
+    return ConnectionRow(
+        key_hash=hash_key(key),
+        server_url=server_url.rstrip("/"),
+        project_id=project_id,
+        created_at=created_at,
+        title=title,
+        token=token,
+        bound_at=now() if project_id is not None else None,
+    )
+
+
+def _of_project(project_id: int, created_at: int) -> Select[Any]:
+    whose = (ConnectionRow.project_id == project_id, ConnectionRow.created_at == created_at)
+    return select(ConnectionRow).where(*whose).order_by(ConnectionRow.id.desc()).limit(1)
+
+
 def _put_in_service(connection: ConnectionRow, version: VersionRow) -> None:
     if connection.champion_id != version.id or version.served_at is None:
         version.served_at = now()
@@ -109,61 +128,35 @@ def _put_in_service(connection: ConnectionRow, version: VersionRow) -> None:
 class Store:
     """All that must survive. One object per process; methods are safe to call from many threads.
 
-    Every method raises StoreDownError while the database cannot be reached or stays locked.
+    Every method raises StoreDownError while the database cannot be reached or stays locked, and RequestError where it
+    cannot hold a value.
     """
 
     def __init__(self, url: str) -> None:
-        try:
-            self._url = make_url(url)
-            if self._url.drivername in {"postgresql", "postgres"}:
-                self._url = self._url.set(drivername="postgresql+psycopg")
-            if self._url.drivername.startswith("sqlite") and self._url.database:
-                Path(self._url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self.engine = create_engine(self._url, pool_pre_ping=not self._sqlite)
-        except (ArgumentError, NoSuchModuleError) as error:
-            raise SettingsError(
-                f"LABELLOOP_DATABASE_URL is not a database address: {error}.",
-                "Use sqlite:////folder/file.db or postgresql://user:password@host/database.",
-            ) from None
-        except OSError as error:
-            raise SettingsError(f"The store's folder cannot be made: {error}.", "Set LABELLOOP_DATA_DIR.") from None
-        if self._sqlite:
-            event.listen(self.engine, "connect", _prepare_sqlite)
+        self.engine = open_engine(url)
+        self._sqlite = is_sqlite(self.engine.url)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
         # writers of SQLite that meet wait for each other in sleeps of up to 0.1 s; threads of one process need not
         self._turn: AbstractContextManager[Any] = threading.Lock() if self._sqlite else nullcontext()
 
-    @property
-    def _sqlite(self) -> bool:
-        return self._url.drivername.startswith("sqlite")
-
     @contextmanager
     def session(self) -> Iterator[Session]:
         """One transaction: committed at the end of the block, undone where it raises."""
-        try:
-            with self._sessions() as session, session.begin():
-                yield session
-        except IntegrityError:
-            raise
-        except (OperationalError, DBAPIError) as error:
-            raise StoreDownError(
-                f"The store does not answer: {type(error.orig).__name__}: {error.orig}.",
-                "Check LABELLOOP_DATABASE_URL and the disk; `labelloop doctor` tests it.",
-            ) from error
+        with database_errors(), self._sessions() as session, session.begin():
+            yield session
 
     def migrate(self) -> None:
-        """Brings the tables to the newest schema; does nothing where they are."""
+        """Brings the tables to the newest schema; does nothing where they are.
+
+        Raises:
+            SettingsError: a newer LabelLoop has made them.
+        """
         from labelloop.learning.migrate import upgrade
 
-        try:
+        with database_errors():
             upgrade(self.engine)
-        except OperationalError as error:
-            raise StoreDownError(
-                f"The store does not answer: {error.orig}.",
-                "Check LABELLOOP_DATABASE_URL; `labelloop doctor` tests it.",
-            ) from error
-        if self._sqlite and self._url.database:
-            Path(self._url.database).chmod(0o600)  # it holds access tokens
+        if self._sqlite and self.engine.url.database:
+            Path(self.engine.url.database).chmod(0o600)  # it holds access tokens
 
     def ping(self) -> None:
         """Raises StoreDownError unless a query succeeds."""
@@ -185,15 +178,7 @@ class Store:
         """Adds a connection; returns it with its key, in clear only here."""
         key = secrets.token_urlsafe(32)
         with self.session() as session:
-            row = ConnectionRow(
-                key_hash=hash_key(key),
-                server_url=server_url.rstrip("/"),
-                project_id=project_id,
-                created_at=created_at,
-                title=title,
-                token=token,
-                bound_at=now() if project_id is not None else None,
-            )
+            row = _new_connection(key, server_url, project_id, created_at, title, token)
             session.add(row)
             session.flush()
             return _connection(row), key
@@ -206,13 +191,21 @@ class Store:
     def connection_of_project(self, project_id: int, created_at: int) -> Connection | None:
         """The newest connection of a project, for servers that run without keys."""
         with self.session() as session:
-            row = session.scalar(
-                select(ConnectionRow)
-                .where(ConnectionRow.project_id == project_id, ConnectionRow.created_at == created_at)
-                .order_by(ConnectionRow.id.desc())
-                .limit(1)
-            )
+            row = session.scalar(_of_project(project_id, created_at))
             return _connection(row) if row else None
+
+    def connection_for_project(self, project_id: int, created_at: int) -> Connection:
+        """As ``connection_of_project``; makes one where there is none, and never two where two ask at once."""
+        if (found := self.connection_of_project(project_id, created_at)) is not None:
+            return found
+        with self._turn, self.session() as session:
+            alone(session.connection())
+            row = session.scalar(_of_project(project_id, created_at))
+            if row is None:
+                row = _new_connection(secrets.token_urlsafe(32), "", project_id, created_at, "", "")
+                session.add(row)
+                session.flush()
+            return _connection(row)
 
     def bind(self, connection_id: int, project_id: int, created_at: int) -> Connection:
         """Ties a key to the project that uses it first.
@@ -292,12 +285,15 @@ class Store:
         """Makes a bundle the champion: a bundle known already keeps its version, another gets the next number."""
         try:
             return self._serve(connection_id, bundle, skipped)
-        except IntegrityError:  # another process numbered a version in the same moment; now it is there to see
-            return self._serve(connection_id, bundle, skipped)
+        except IntegrityError:  # on SQLite, which locks no row: another process numbered a version in the same moment
+            return self._serve(connection_id, bundle, skipped, again=True)
 
-    def _serve(self, connection_id: int, bundle: Bundle, skipped: Mapping[str, str]) -> Version:
+    def _serve(self, connection_id: int, bundle: Bundle, skipped: Mapping[str, str], again: bool = False) -> Version:
         with self.session() as session:
-            connection = session.get(ConnectionRow, connection_id)
+            if again:
+                alone(session.connection())
+            lock = None if self._sqlite else {"key_share": True}  # webhooks of the connection need not wait for it
+            connection = session.get(ConnectionRow, connection_id, with_for_update=lock)
             if connection is None:
                 raise RequestError(f"There is no connection {connection_id}.")
             row = session.scalar(
@@ -410,15 +406,14 @@ class Store:
         """Stores one webhook; it is on disk when this returns. False: the same event was stored before.
 
         ``then``: applies it, in the same transaction; without, it is pending.
+
+        Raises:
+            KeyRefusedError: the connection has been removed.
         """
         canonical = f"{action}:{_canonical(body)}"
-        row = EventRow(
-            connection_id=connection_id,
-            action=action,
-            fingerprint=hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest(),
-            body=dict(body),
-            pending=then is None,
-        )
+        fingerprint = hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+        row = EventRow(connection_id=connection_id, action=action, fingerprint=fingerprint, body=dict(body))
+        row.pending = then is None
         try:
             with self._turn, self.session() as session:
                 session.add(row)
@@ -426,8 +421,17 @@ class Store:
                 if then is not None:
                     then(session)
         except IntegrityError:
-            return False
+            if self._has_event(connection_id, fingerprint):
+                return False
+            raise
         return True
+
+    def _has_event(self, connection_id: int, fingerprint: str) -> bool:
+        with self.session() as session:
+            if session.get(ConnectionRow, connection_id) is None:
+                raise KeyRefusedError("This key has been removed.", "Make a new one with `labelloop key`.")
+            whose = (EventRow.connection_id == connection_id, EventRow.fingerprint == fingerprint)
+            return session.scalar(select(EventRow.id).where(*whose)) is not None
 
     def events(self, connection_id: int, after_id: int = 0, limit: int = 1000) -> list[tuple[int, str, dict[str, Any]]]:
         """(id, action, body) of the webhooks of a connection, in order of arrival."""
@@ -443,11 +447,3 @@ class Store:
 
 def _canonical(body: Mapping[str, Any]) -> str:
     return json.dumps(body, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    """WAL lets readers go on during a write; FULL has a commit on disk before it returns."""
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=2000"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()

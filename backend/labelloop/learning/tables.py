@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,7 +34,33 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.astimezone(UTC) if value else None
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
+        return value and (value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC))
+
+
+_NOWHERE = re.compile("[\0\ud800-\udfff]")
+
+
+class Line(TypeDecorator[str]):
+    """A short text from outside, of so many characters at most. What not every database holds, NUL and halves of
+    characters, becomes a question mark in a diamond."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return value if value is None else storable(value)
+
+
+class Prose(Line):
+    """As ``Line``, of any length."""
+
+    impl = Text
+    cache_ok = True
+
+
+def storable(value: str) -> str:
+    """As ``Line`` and ``Prose`` keep it."""
+    return _NOWHERE.sub("\N{REPLACEMENT CHARACTER}", value)
 
 
 def now() -> datetime:
@@ -55,13 +82,13 @@ class ConnectionRow(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     key_hash: Mapped[str] = mapped_column(String(64), unique=True)
-    server_url: Mapped[str] = mapped_column(String(500), default="")
+    server_url: Mapped[str] = mapped_column(Line(500), default="")
     project_id: Mapped[int | None]
     created_at: Mapped[int | None] = mapped_column(BigInteger)
-    title: Mapped[str] = mapped_column(String(500), default="")
-    token: Mapped[str] = mapped_column(Text, default="")
+    title: Mapped[str] = mapped_column(Line(500), default="")
+    token: Mapped[str] = mapped_column(Prose, default="")
     backend_id: Mapped[int | None]
-    label_config: Mapped[str] = mapped_column(Text, default="")
+    label_config: Mapped[str] = mapped_column(Prose, default="")
     directions: Mapped[dict[str, Any]] = mapped_column(default=dict)
     champion_id: Mapped[int | None]
     memory_epoch: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -205,7 +232,7 @@ class RefreshRow(Base):
     adapter: Mapped[str | None] = mapped_column(String(64))
     version_id: Mapped[int | None]
     verdict: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    error: Mapped[str] = mapped_column(Text, default="")
+    error: Mapped[str] = mapped_column(Prose, default="")
     begun_at: Mapped[datetime] = mapped_column(default=now)
     ended_at: Mapped[datetime | None]
 

@@ -22,6 +22,7 @@ from labelloop.processes import end, spawn
 _LONGEST_SOCKET = 100  # a socket's path may have about 104 bytes
 _START_S = 10.0
 _MEMORY = "512mb"
+_SNAPSHOT = "labelloop.rdb"
 
 
 class EmbeddedRedis:
@@ -66,7 +67,7 @@ class EmbeddedRedis:
             "unixsocket": [str(self._socket)],
             "unixsocketperm": ["700"],
             "dir": [str(self._folder)],
-            "dbfilename": ["labelloop.rdb"],
+            "dbfilename": [_SNAPSHOT],
             "save": ["300", "1000"],
             "appendonly": ["no"],
             "stop-writes-on-bgsave-error": ["no"],
@@ -78,6 +79,10 @@ class EmbeddedRedis:
         }
         settings = (part for name, value in options.items() for part in (f"--{name}", *value))
         return [str(find_server()), *settings]
+
+    def forget(self) -> None:
+        """Deletes what it kept over a stop; it must not be running."""
+        (self._folder / _SNAPSHOT).unlink(missing_ok=True)
 
     def answers(self) -> bool:
         """Whether it is ready for commands."""
