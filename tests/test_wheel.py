@@ -1,4 +1,4 @@
-"""The wheel, installed into an environment of its own: it brings all that it needs, and works outside the repository."""
+"""The wheel, installed into an environment of its own: it brings all its files, and works outside the repository."""
 
 import hashlib
 import json
@@ -59,8 +59,9 @@ def test_the_wheel_holds_every_file_that_stands_beside_the_code(wheel: Path) -> 
     with zipfile.ZipFile(wheel) as archive:
         inside = {name: hashlib.sha256(archive.read(name)).digest() for name in archive.namelist()}
     code = ROOT / "backend" / "labelloop"
-    wanted = {path: f"labelloop/{path.relative_to(code)}" for kind in ("*.py", *BESIDE_CODE) for path in code.rglob(kind)}
     prompts = ROOT / "prompts"
+    ours = [path for kind in ("*.py", *BESIDE_CODE) for path in code.rglob(kind)]
+    wanted = {path: f"labelloop/{path.relative_to(code)}" for path in ours}
     wanted |= {path: f"labelloop/prompts/{path.relative_to(prompts)}" for path in prompts.rglob("*") if path.is_file()}
     missing = [name for path, name in wanted.items() if inside.get(name) != hashlib.sha256(path.read_bytes()).digest()]
     assert missing == []

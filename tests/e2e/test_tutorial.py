@@ -1,0 +1,67 @@
+"""docs/tutorial.md: its labels are given in a real Label Studio, and the next suggestion is as it says."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from labelloop.cli import app
+from labelloop.demo import project as demo
+from labelloop.settings import get_settings
+from support.documented import ROOT, blocks, commands
+from support.running import Running
+from support.waiting import until
+from support.working import Project
+
+PAGE = ROOT / "docs" / "tutorial.md"
+
+
+@pytest.fixture
+def project(running: Running) -> Iterator[Project]:
+    found = Project(running.studio, demo.find_or_create(running.studio), demo.TITLE)
+    yield found
+    running.studio.request("DELETE", f"/api/projects/{found.id}/")
+
+
+def test_what_the_tutorial_says_comes_about(
+    running: Running, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.preannotate(running.connect(project))
+    first, second, third = re.findall(r"^> (.+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [topic(project, text) for text in (first, second, third)] == ["Broken product", "Broken product", "Payment"]
+    for text in (first, second):
+        running.submit(task_of(project, text)["id"], [{
+            "from_name": "topic", "to_name": "message", "type": "choices", "value": {"choices": ["Advice"]},
+        }])  # fmt: skip
+    until(lambda: topic(project, third) == "Advice", 60)
+    monkeypatch.setenv("LABELLOOP_DATA_DIR", str(running.settings.data_dir))
+    monkeypatch.chdir(demo.MESSAGES.parent)
+    shown = {words[1]: output for words, output in followed("status", "import", "versions")}
+    assert f"{project.title} ({project.id}" in shown["status"] and "examples of topic: " in shown["status"]
+    assert " of 125 tasks" in shown["import"]
+    assert "serves" in shown["versions"]
+
+
+def followed(*names: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """(words, what it printed) of those commands of the page that are called so, in its order."""
+    for block in blocks(PAGE):
+        for command in commands(block) if block.language == "bash" else ():
+            if command.words[0] == "labelloop" and command.words[1] in names:
+                get_settings.cache_clear()
+                done = CliRunner().invoke(app, command.words[1:], catch_exceptions=False)
+                assert done.exit_code == 0, done.output
+                yield command.words, " ".join(done.output.split())
+
+
+def task_of(project: Project, text: str) -> dict[str, Any]:
+    (found,) = [task for task in project.tasks() if task["data"]["text"] == text]
+    return found
+
+
+def topic(project: Project, text: str) -> str:
+    """What the newest prediction of a task says."""
+    newest = max(task_of(project, text)["predictions"], key=lambda one: int(one["id"]))
+    (region,) = [region for region in newest["result"] if region["from_name"] == "topic"]
+    return str(region["value"]["choices"][0])
