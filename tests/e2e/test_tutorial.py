@@ -37,10 +37,8 @@ def test_what_the_tutorial_says_comes_about(
         }])  # fmt: skip
     until(lambda: topic(project, third) == "Advice", 60)
     monkeypatch.setenv("LABELLOOP_DATA_DIR", str(running.settings.data_dir))
-    monkeypatch.chdir(demo.MESSAGES.parent)
-    shown = {words[1]: output for words, output in followed("status", "import", "versions")}
-    assert f"{project.title} ({project.id}" in shown["status"] and "examples of topic: " in shown["status"]
-    assert " of 125 tasks" in shown["import"]
+    shown = {words[1]: output for words, output in followed("status", "versions")}  # more labels would be trained on
+    assert f"{project.title} ({project.id}" in shown["status"] and "examples of topic: 2" in shown["status"]
     assert "serves" in shown["versions"]
 
 
