@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -29,13 +28,14 @@ def test_what_the_tutorial_says_comes_about(
     running: Running, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running.preannotate(running.connect(project))
-    first, second, third = re.findall(r"^> (.+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
-    assert [topic(project, text) for text in (first, second, third)] == ["Broken product", "Broken product", "Payment"]
-    for text in (first, second):
-        running.submit(task_of(project, text)["id"], [{
-            "from_name": "topic", "to_name": "message", "type": "choices", "value": {"choices": ["Advice"]},
-        }])  # fmt: skip
-    until(lambda: topic(project, third) == "Advice", 60)
+    ids = {task["data"]["text"]: task["id"] for task in project.tasks()}
+    named = re.findall(r"^> (.+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    first, second, third = (ids[text] for text in named)
+    assert [topic(running, task) for task in (first, second, third)] == ["Broken product", "Broken product", "Payment"]
+    advice = {"from_name": "topic", "to_name": "message", "type": "choices", "value": {"choices": ["Advice"]}}
+    for task in (first, second):
+        running.submit(task, [advice])
+    until(lambda: topic(running, third) == "Advice", 60)
     monkeypatch.setenv("LABELLOOP_DATA_DIR", str(running.settings.data_dir))
     shown = {words[1]: output for words, output in followed("status", "versions")}  # more labels would be trained on
     assert f"{project.title} ({project.id}" in shown["status"] and "examples of topic: 2" in shown["status"]
@@ -53,13 +53,9 @@ def followed(*names: str) -> Iterator[tuple[tuple[str, ...], str]]:
                 yield command.words, " ".join(done.output.split())
 
 
-def task_of(project: Project, text: str) -> dict[str, Any]:
-    (found,) = [task for task in project.tasks() if task["data"]["text"] == text]
-    return found
-
-
-def topic(project: Project, text: str) -> str:
+def topic(running: Running, task: int) -> str:
     """What the newest prediction of a task says."""
-    newest = max(task_of(project, text)["predictions"], key=lambda one: int(one["id"]))
+    predictions = running.studio.request("GET", f"/api/tasks/{task}/").json()["predictions"]
+    newest = max(predictions, key=lambda one: int(one["id"]))
     (region,) = [region for region in newest["result"] if region["from_name"] == "topic"]
     return str(region["value"]["choices"][0])
