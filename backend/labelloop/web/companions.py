@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Response, jsonify
+from flask import Response, g, jsonify
 
 from labelloop.studio.schema import read_config
 from labelloop.web.body import ValidateBody, WebhookBody, read
@@ -44,4 +44,5 @@ def duplicate_model(key: str | None) -> tuple[Response, int]:
     """A copied project needs an address of its own, which only this machine's operator can make."""
     backend().connection(key)
     detail = "Run `labelloop connect` for the new project; its labels stay apart from this one's."
-    return jsonify({"error": "An address serves one project.", "detail": detail}), 409
+    told = {"error": "An address serves one project.", "detail": detail, "request_id": g.request_id}
+    return jsonify(told), 409
