@@ -275,6 +275,7 @@ version() { podman run --rm --entrypoint "$2" "localhost/$1" "${@:3}" 2>/dev/nul
     echo
     echo "$lint. \`podman-compose config\` takes docker-compose.yml. Manifests: $manifests."
     echo "Everything up, demo project included, after $brought_up s."
+    [ "${BUILD:-1}" != 0 ] || echo "Some images are of an earlier run (BUILD=0), perhaps of another state of the code."
     echo
     echo "| image | size | Python packages |"
     echo "|---|---|---|"
@@ -308,4 +309,7 @@ EOF
 cp "$WORK/result.md" "$RESULT"
 cat "$RESULT"
 [ "$failed" = 0 ] || fail "$failed requests failed"
+late=$(python3 -c 'import json, sys; c = json.load(open(sys.argv[1]))["counts"]
+print([c[k] for k in c if k.startswith("predict: later")][0] * 2 > c["predict"])' "$WORK/check/load.json")
+[ "$late" = False ] || fail "most calls of /predict were answered with nothing: the workers did not keep up, or read other items than web writes"
 say "all is well; written to $RESULT"

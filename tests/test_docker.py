@@ -105,7 +105,7 @@ def test_the_web_process_serves_with_the_packages_of_its_image(tmp_path: Path, w
         settings = Settings(data_dir=tmp_path / "data", redis_url=redis.url, port=free_port())
         settings.data_dir.mkdir()
         environment = {**settings.environment(), **web_image}
-        supervisor.add("web", command("serve"), environment, ready=lambda: web_answers(settings), ready_s=60)
+        supervisor.add("web", command("serve"), environment, ready=lambda: web_answers(settings), ready_s=150)
         key = subprocess.run(
             command("key"), env={**os.environ, **environment}, capture_output=True, text=True, check=True
         )
