@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from werkzeug.serving import make_server
 
-from labelloop.connect import check_own_web, connect
-from labelloop.errors import StudioError, UnavailableError
+from labelloop.connect import check_name, check_own_web, connect
+from labelloop.errors import RequestError, StudioError, UnavailableError
 from labelloop.learning.store import Store
 from labelloop.settings import Settings
 
@@ -103,3 +103,15 @@ def test_without_label_studio_nothing_is_stored_and_nobody_gets_the_token(settin
             )
         assert TOKEN not in repr(seen)
     assert store.connections() == []
+
+
+def test_a_name_that_gets_no_webhooks_is_refused_before_anything_is_made() -> None:
+    for good in (
+        "http://localhost:9090",
+        "http://labelloop.internal:9090",
+        "http://10.0.0.7:9090",
+        "http://[::1]:9090",
+    ):
+        check_name(good)
+    with pytest.raises(RequestError, match=r"labelloop\.internal"):
+        check_name("http://web:9090")

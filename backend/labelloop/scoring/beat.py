@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from labelloop.engines.memory import in_use
 from labelloop.scoring import freshen, push, reading, refresh, tickets, wire
+from labelloop.scoring.queues import living_workers
 from labelloop.scoring.workplace import Workplace
 
 log = logging.getLogger(__name__)
@@ -91,9 +92,20 @@ class Beat(threading.Thread):
             self._place.measured.hand_over(redis)
             redis.delete(wire.WORKER.format(name=self._place.name))
             redis.srem(wire.WORKERS, self._place.name)
-            for lane in self._queues:  # another living worker says so again at its next beat
+            for lane in self._queues:
                 if redis.get(wire.ALIVE.format(lane=lane)) == self._place.name.encode():
-                    redis.delete(wire.ALIVE.format(lane=lane))
+                    self._hand_over(lane)
             tickets.sweep(redis)
         except (RedisError, OSError) as error:
             log.warning("Redis does not answer (%s); others take over in %d s", error, wire.ALIVE_S)
+
+    def _hand_over(self, lane: str) -> None:
+        """Leaves the lane to another warm worker at once: until its next beat, calls would be told that none lives."""
+        key = wire.ALIVE.format(lane=lane)
+        others = [
+            one for one in living_workers(self._place.redis) if lane in one["queues"] and one["state"] != "starting"
+        ]
+        if others:
+            self._place.redis.set(key, others[0]["name"], ex=wire.ALIVE_S)
+        else:
+            self._place.redis.delete(key)

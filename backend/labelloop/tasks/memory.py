@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from labelloop.tasks.calibration import Array
 from labelloop.tasks.threads import one_thread
@@ -269,6 +268,8 @@ class _Fit(NamedTuple):
 
 def _solve(known: _Known, strength: float, start: _Fit | None) -> _Fit:
     """What has the least loss. The weights of labels without examples stay zero."""
+    from scipy.optimize import minimize  # here, as the web process, which learns nothing, has no scipy
+
     right, offset = known.right, known.offset
     seen = np.flatnonzero(right.any(axis=0))
     scale = 1 / np.sqrt(0.15 * known.along + strength)  # the loss then bends about alike in all directions

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
 
 from labelloop.tasks import memory
 from labelloop.tasks.calibration import Array, rounded
@@ -40,6 +39,8 @@ def bound(right: NDArray[np.integer], of: NDArray[np.integer]) -> Array:
     """Lower ends of the precision of so many suggestions, so many of which are right: the ``LEVEL`` quantile of
     Jeffreys' posterior. It comes out right on average over precisions, where Clopper and Pearson's interval, right for
     each, would need twice the examples (Brown, Cai and DasGupta 2001 compare them)."""
+    from scipy.special import betaincinv  # here, as the web process, which learns nothing, has no scipy
+
     made: Array = betaincinv(right + 0.5, of - right + 0.5, LEVEL)
     return made
 

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from labelloop.tasks import memory
 from labelloop.tasks.calibration import Array
@@ -44,6 +43,8 @@ def weigh(known: Array, learnt: Array, right: memory.Right, several: bool) -> tu
             them: rows that sum to 1, or with ``several`` each label by itself.
         right: (n, n_labels) the accepted labels.
     """
+    from scipy.optimize import minimize  # here, as the web process, which learns nothing, has no scipy
+
     first, second = memory.log_odds(known, several), memory.log_odds(learnt, several)
 
     expected = _BELIEF * len(right) / (len(right) + _FEW)
