@@ -16,11 +16,11 @@ WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one file stay in one process, which makes what they share once; so do all that drive the real Label
-    Studio, for they share it and keep both cores busy, and all that empty one Redis."""
+    """Tests of one file stay in one process, which makes what they share once; so do all that start a real Label
+    Studio, for they share it, keep both cores busy and want the same port, and all that empty one Redis."""
     for item in items:
         group = str(item.path.relative_to(TESTS))
-        if group.startswith("e2e"):
+        if group.startswith(("e2e", "demo")):
             group = "e2e"
         elif group.startswith("scoring") and os.environ.get("LABELLOOP_TEST_REDIS_URL"):
             group = "scoring"

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ ONLY_PARSED = {
         ("status", "refresh", "versions", "promote", "rollback"),
         "need a project that is connected, and all processes; tests/e2e uses them, or what they call",
     ),
+    **dict.fromkeys(("backup", "restore"), "need a store with rows in it; tests/test_cli_store.py runs them"),
     **dict.fromkeys(("simulate", "ensemble fit", "prompts compare"), "compute for minutes; have tests of their own"),
 }
 """Commands whose options are checked and that are not run here, and why."""
@@ -105,6 +107,10 @@ def _follow(command: Command, folder: Path, page: Path) -> None:
     elif words[0] == "pip":
         for place, word in enumerate(words):
             assert word != "-r" or (ROOT / words[place + 1]).is_file(), words
+    elif words[0] == "sh":
+        assert (ROOT / words[1]).is_file(), words
+    elif words[:2] == ["docker", "compose"]:  # tests/test_docker.py reads the files; docker/verify.sh runs them
+        assert all((ROOT / named).is_file() for option, named in pairwise(words) if option == "-f"), words
     elif words[0] in SHELL:
         subprocess.run(words, cwd=folder, check=True, capture_output=True)
     else:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
-from labelloop.errors import ConfigError, RequestError, SettingsError, StudioError, UnavailableError
+from labelloop.errors import (
+    ConfigError,
+    RequestError,
+    SettingsError,
+    SetupFailedError,
+    StudioError,
+    UnavailableError,
+)
 from labelloop.learning import blind
 from labelloop.learning.store import Connection, Store, Version
 from labelloop.learning.versions import as_stored, keep, settings_for
@@ -23,7 +32,10 @@ from labelloop.studio.schema import Schema, read_config
 from labelloop.tasks import make_bundle
 from labelloop.words import Bundle, Field
 
+log = logging.getLogger(__name__)
+
 CALIBRATION_S = 300.0
+_SETUPS, _BETWEEN_S = 3, 1.0
 _KEY_AT_END = re.compile(r"/k/([^/\s?#]+)/?$")
 
 Report = Callable[[str], None]
@@ -291,7 +303,7 @@ def _backend(studio: StudioClient, project: Project, address: _Address, version:
         StudioError: Label Studio refuses the address, or its call of our /setup fails.
     """
     if address.row is None:
-        row = studio.add_backend(project.id, address.url, version.name, _extra(directions))
+        row = _add(studio, project, address, version, directions)
     elif address.row["url"] != address.url or as_stored(read_extra(address.row.get("extra_params"))) != directions:
         row = studio.update_backend(
             address.row["id"], project.id, address.url, address.row["title"], _extra(directions)
@@ -310,6 +322,18 @@ def _backend(studio: StudioClient, project: Project, address: _Address, version:
             "Run both with the same LABELLOOP_* settings and the same store, then connect again.",
         )
     return row
+
+
+def _add(studio: StudioClient, project: Project, address: _Address, version: Version, directions: Json) -> Json:
+    """The new backend row. Label Studio waits three seconds for /setup, and the first one of a web process that just
+    started may take longer where the machine has much else to do: so it may fail twice."""
+    for _ in range(_SETUPS - 1):
+        try:
+            return studio.add_backend(project.id, address.url, version.name, _extra(directions))
+        except SetupFailedError as error:
+            log.info("%s Once more.", error.message)
+            time.sleep(_BETWEEN_S)
+    return studio.add_backend(project.id, address.url, version.name, _extra(directions))
 
 
 def _webhook(studio: StudioClient, project: Project, address: _Address) -> None:

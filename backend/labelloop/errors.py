@@ -13,6 +13,7 @@ LabelLoopError                  500  exit 1
 │   ├── NoWorkerError           503  exit 5   nobody is there to do the work
 │   └── StoreDownError          503  exit 5   the SQL store does not answer or is locked
 └── StudioError                 502  exit 6   Label Studio refused or did not answer; carries the remedy
+    └── SetupFailedError        502  exit 6   ... it reached us, and our /setup failed or came late
 """
 
 from __future__ import annotations
@@ -88,3 +89,7 @@ class StudioError(LabelLoopError):
     def __init__(self, message: str, remedy: str = "", http_status: int | None = None) -> None:
         super().__init__(message, remedy)
         self.http_status = http_status
+
+
+class SetupFailedError(StudioError):
+    pass

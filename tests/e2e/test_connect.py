@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from werkzeug.serving import make_server
 
+from labelloop import service
 from labelloop.app import create_app
 from labelloop.connect import Connected, connect
 from labelloop.demo.label_studio import LabelStudioServer, free_port
@@ -260,6 +261,22 @@ def test_a_setup_that_fails_leaves_nothing(house: House, project: MakeProject, m
         house.connect(made)
     assert "/k/***" in caught.value.message
     assert house.left_over(made) == []
+
+
+def test_a_setup_that_fails_once_is_asked_again(
+    house: House, project: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, real, asked = project(CONFIG, TASKS), service.version_for, []
+
+    def slow_at_first(*given: Any) -> Any:
+        asked.append(given)
+        if len(asked) == 1:
+            raise LabelLoopError("still starting")
+        return real(*given)
+
+    monkeypatch.setattr(service, "version_for", slow_at_first)
+    assert not house.connect(made).again
+    assert len(asked) > 1
 
 
 class HalfOpen(LabelStudioServer):

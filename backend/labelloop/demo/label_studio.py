@@ -23,6 +23,7 @@ from labelloop.processes import end, spawn
 
 EXECUTABLE = "LABELLOOP_LABEL_STUDIO_BIN"  # names a label-studio executable to use in place of an environment of ours
 DEFAULT_PORT = 8080
+_SIGN_INS = 3
 START_S = 240.0  # a first start without the template database migrates for a minute or two on a slow machine
 
 
@@ -243,12 +244,20 @@ class LabelStudioServer:
             StudioError: the log-in is refused, or the token was given to somebody else.
         """
         client = httpx.Client(base_url=self.url, timeout=60.0, trust_env=False)
-        client.get("/user/login/").raise_for_status()
-        answer = client.post(
-            "/user/login/",
-            data={"email": self.email, "password": self.password, "csrfmiddlewaretoken": client.cookies["csrftoken"]},
-            headers={"Referer": f"{self.url}/user/login/"},
-        )
+        for left in reversed(range(_SIGN_INS)):
+            client.get("/user/login/").raise_for_status()
+            answer = client.post(
+                "/user/login/",
+                data={
+                    "email": self.email,
+                    "password": self.password,
+                    "csrfmiddlewaretoken": client.cookies["csrftoken"],
+                },
+                headers={"Referer": f"{self.url}/user/login/"},
+            )
+            if answer.status_code == 302 or not left:
+                break
+            time.sleep(1)  # its database is busy with the first start
         if answer.status_code != 302:
             client.close()
             raise StudioError(

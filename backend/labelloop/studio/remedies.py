@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from labelloop.errors import StudioError
+from labelloop.errors import SetupFailedError, StudioError
 
 NEW_TOKEN = (
     "Make a personal access token: in Label Studio, the account menu, Account & Settings, Personal Access Token."
@@ -134,7 +134,7 @@ def refused(url: str, method: str, path: str, answer: httpx.Response) -> StudioE
     if "health check failed" in reason or "Can't connect to ML backend" in reason:
         return StudioError(f"Label Studio cannot reach LabelLoop: {reason}.", _FROM_ITS_SIDE, status)
     if "look like a valid ML backend" in reason:
-        return StudioError(
+        return SetupFailedError(
             f"Label Studio reached LabelLoop, but its /setup failed: {reason}.", "LabelLoop's log says why.", status
         )
     if status == 403:
