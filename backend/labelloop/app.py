@@ -20,6 +20,7 @@ from labelloop.scoring.queues import Scoring
 from labelloop.service import Backend
 from labelloop.settings import Settings, get_settings
 from labelloop.web import companions, health, metrics, openapi, status
+from labelloop.web.body import refusal
 
 log = logging.getLogger("labelloop.web")
 
@@ -74,7 +75,7 @@ _PROBES = ("/health", "/live", "/ready", "/metrics")
 
 
 def _error(status_code: int, error: str, detail: str) -> Response:
-    response = jsonify({"error": error, "detail": detail, "request_id": g.get("request_id", "")})
+    response = jsonify(refusal(error, detail))
     response.status_code = status_code
     return response
 

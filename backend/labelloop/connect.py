@@ -302,14 +302,13 @@ def _backend(studio: StudioClient, project: Project, address: _Address, version:
     Raises:
         StudioError: Label Studio refuses the address, or its call of our /setup fails.
     """
-    if address.row is None:
-        row = _add(studio, project, address, version, directions)
-    elif address.row["url"] != address.url or as_stored(read_extra(address.row.get("extra_params"))) != directions:
-        row = studio.update_backend(
-            address.row["id"], project.id, address.url, address.row["title"], _extra(directions)
-        )
+    known, extra = address.row, _extra(directions)
+    if known is None:
+        row = _patiently(lambda: studio.add_backend(project.id, address.url, version.name, extra))
+    elif known["url"] != address.url or as_stored(read_extra(known.get("extra_params"))) != directions:
+        row = _patiently(lambda: studio.update_backend(known["id"], project.id, address.url, known["title"], extra))
     else:
-        row = studio.backend(address.row["id"])
+        row = studio.backend(known["id"])
     if row.get("readable_state") != "Connected":
         raise StudioError(
             f"Label Studio keeps the backend but calls it {row.get('readable_state')}: "
@@ -324,16 +323,16 @@ def _backend(studio: StudioClient, project: Project, address: _Address, version:
     return row
 
 
-def _add(studio: StudioClient, project: Project, address: _Address, version: Version, directions: Json) -> Json:
-    """The new backend row. Label Studio waits three seconds for /setup, and the first one of a web process that just
-    started may take longer where the machine has much else to do: so it may fail twice."""
+def _patiently(call: Callable[[], Json]) -> Json:
+    """The backend row. Label Studio waits three seconds for /setup, and the first of a web process that just started
+    may take longer where the machine has much else to do: so it may fail twice."""
     for _ in range(_SETUPS - 1):
         try:
-            return studio.add_backend(project.id, address.url, version.name, _extra(directions))
+            return call()
         except SetupFailedError as error:
             log.info("%s Once more.", error.message)
             time.sleep(_BETWEEN_S)
-    return studio.add_backend(project.id, address.url, version.name, _extra(directions))
+    return call()
 
 
 def _webhook(studio: StudioClient, project: Project, address: _Address) -> None:

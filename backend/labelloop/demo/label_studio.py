@@ -257,7 +257,7 @@ class LabelStudioServer:
             )
             if answer.status_code == 302 or not left:
                 break
-            time.sleep(1)  # its database is busy with the first start
+            time.sleep(1)  # seen once while the machine was busy with its first start
         if answer.status_code != 302:
             client.close()
             raise StudioError(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
@@ -50,6 +51,14 @@ def adapted(base: Base, folder: Path, most_bytes: int = sys.maxsize) -> Base:
             ready.popitem(last=False)
         found: Base = ready[folder.name].engine
         return found
+
+
+def made_ready(base: Base, folder: Path, most_bytes: int) -> Callable[[], Base]:
+    """``adapted``, asked once now, so that what is wrong is told, and again at each call: whoever held the engine
+    itself would keep it beyond ``most_bytes``. Raises as ``adapted``."""
+    engine = partial(adapted, base, folder, most_bytes)
+    engine()
+    return engine
 
 
 def with_weights(

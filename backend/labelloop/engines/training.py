@@ -86,8 +86,6 @@ class Course:
         ModelError: the encoder has no layers to adapt.
     """
 
-    _near: Vectors | None = None
-
     def __init__(
         self,
         encoder: Encoder,
@@ -212,7 +210,7 @@ def _batches(
     for _ in range(steps):
         batch: list[int] = []
         balanced = len(of_label) > 0 and rng.random() < 0.5
-        with_rivals = rivals is not None and rng.random() < hard
+        beside = rivals if rivals is not None and rng.random() < hard else None
         while len(batch) < size:
             if balanced:
                 row = int(rng.choice(of_label[rng.integers(len(of_label))]))
@@ -224,8 +222,8 @@ def _batches(
             alike = alike[alike != row]
             if len(alike) and len(batch) < size:
                 batch.append(int(rng.choice(alike)))
-            if with_rivals and rivals is not None and len(rivals[row]) and len(batch) < size:
-                batch.append(int(rng.choice(rivals[row])))
+            if beside is not None and len(beside[row]) and len(batch) < size:
+                batch.append(int(rng.choice(beside[row])))
         yield batch
 
 

@@ -68,10 +68,8 @@ REFRESH = Measure(
     (5, 10, 30, 60, 120, 300, 600, 1200, 3600, 14400),
 )
 
-MEASURES = {
-    one.name: one
-    for one in (*(WAIT, SERVICE, BATCH, FILL, TOKENS, ITEMS, LOOKUPS, JOBS, PUSHED, FRESHENED, FRESHEN, REFRESH),)
-}
+_ALL = (WAIT, SERVICE, BATCH, FILL, TOKENS, ITEMS, LOOKUPS, JOBS, PUSHED, FRESHENED, FRESHEN, REFRESH)
+MEASURES = {one.name: one for one in _ALL}
 
 Series = dict[tuple[str, ...], dict[str, float]]
 """By the values of the labels: of a counter {"": its value}; of a histogram how many fell into each bucket, by its

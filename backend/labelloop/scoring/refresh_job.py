@@ -49,10 +49,9 @@ def asked(place: Workplace, connection_id: int, field: str, trigger: Trigger) ->
 def _train(place: Workplace, connection_id: int, field: str, trigger: Trigger) -> None:
     began, told, known = time.time(), 0.0, False
 
-    def ended(outcome: str) -> None:
-        place.measured.observe(REFRESH, outcome, values=(time.time() - began,))
-
     def tell(state: str, share: float = 0.0, words: str = "") -> None:
+        if state != "training":
+            place.measured.observe(REFRESH, state, values=(time.time() - began,))
         asking.tell(place.redis, Progress(connection_id, field, state, share, words, began, trigger=trigger))
 
     def watch(share: float) -> None:
@@ -78,7 +77,6 @@ def _train(place: Workplace, connection_id: int, field: str, trigger: Trigger) -
         with _pushing(place, connection_id), place.turns.training() as between:
             done = learning.attempt(place.store, connection_id, field, trigger, place.settings, watch)
     except Stopped:
-        ended("stopped")
         tell("stopped", words="The trainer was stopped.")
         return
     except LabelLoopError as error:
@@ -89,11 +87,9 @@ def _train(place: Workplace, connection_id: int, field: str, trigger: Trigger) -
     except Exception as error:  # out of memory, say; whoever waits must hear of it
         log.exception("connection %d, field %s: the training failed", connection_id, field)
         _begun(place, connection_id, field)
-        ended("failed")
         tell("failed", words=f"{type(error).__name__}: {error}")
         raise
     _begun(place, connection_id, field)
-    ended(done.state)
     tell(done.state, 1.0, done.words)
     log.info("connection %d, field %s: %s", connection_id, field, done.words)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,12 +108,11 @@ def serve(plan: FieldPlan, folder: Path, settings: Settings) -> TrainedLabels:
         SettingsError: as ``refresh_labels.reading``.
     """
     from labelloop.engines import adapter_files
-    from labelloop.engines.adapted import adapted
+    from labelloop.engines.adapted import made_ready
 
     its = encoder_plan(plan)
     base = load("encoder", its.model, its.revision, settings)
-    encoder = partial(adapted, base, folder, settings.adapter_memory << 20)
-    encoder()
+    encoder = made_ready(base, folder, settings.adapter_memory << 20)
     told: dict[str, Any] = dict(adapter_files.read(folder)[0].trained)
     try:
         slope, of_memory, of_adapter = (float(told[name]) for name in (_SLOPE, _MEMORY, _ADAPTER))

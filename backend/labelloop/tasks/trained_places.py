@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,11 +100,10 @@ def serve(plan: FieldPlan, folder: Path, settings: Settings, names: Sequence[Nam
         ModelError: as ``engines.adapted.adapted``; or the adapter was not trained for a field of this kind.
     """
     from labelloop.engines import adapter_files
-    from labelloop.engines.adapted import adapted
+    from labelloop.engines.adapted import made_ready
 
     base = load("encoder", plan.model, plan.revision, settings)
-    encoder = partial(adapted, base, folder, settings.adapter_memory << 20)
-    encoder()
+    encoder = made_ready(base, folder, settings.adapter_memory << 20)
     slope, its_voices, taught = _read(plan, folder, dict(adapter_files.read(folder)[0].trained))
     shift = np.array([taught.get(name, 0.0) for name in names])
     scale = Scale(slope, shift, np.full(len(names), np.nan))

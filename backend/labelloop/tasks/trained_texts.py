@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -89,7 +88,7 @@ def serve(plan: FieldPlan, folder: Path, settings: Settings) -> TrainedTexts:
         ModelError: as ``engines.adapted.adapted``; or the adapter was not trained for a field that writes.
     """
     from labelloop.engines import adapter_files
-    from labelloop.engines.adapted import adapted
+    from labelloop.engines.adapted import made_ready
     from labelloop.engines.causal import Causal
 
     base = load(plan.engine, plan.model, plan.revision, settings)
@@ -97,6 +96,5 @@ def serve(plan: FieldPlan, folder: Path, settings: Settings) -> TrainedTexts:
     way = told.get(_WAY)
     if not isinstance(base, Causal) or way not in ("alone", "chosen") or not isinstance(told.get(_LONGEST), int):
         raise ModelError(f"The adapter {folder} was not trained for writing.", "Train a new one.")
-    writer = partial(adapted, base, folder, settings.adapter_memory << 20)
-    writer()
+    writer = made_ready(base, folder, settings.adapter_memory << 20)
     return TrainedTexts(folder.name, writer, way, told[_LONGEST], told.get(_INTERCEPT))

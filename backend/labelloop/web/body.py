@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any, TypeVar
 
-from flask import request
+from flask import g, request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from labelloop.errors import RequestError
 from labelloop.settings import Settings
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def refusal(error: str, detail: str) -> dict[str, str]:
+    """The body of every answer that is an error; ``request_id`` names the request in the log."""
+    return {"error": error, "detail": detail, "request_id": g.get("request_id", "")}
 
 
 class Body(BaseModel):

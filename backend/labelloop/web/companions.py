@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from flask import Response, g, jsonify
+from flask import Response, jsonify
 
 from labelloop.studio.schema import read_config
-from labelloop.web.body import ValidateBody, WebhookBody, read
+from labelloop.web.body import ValidateBody, WebhookBody, read, refusal
 from labelloop.web.protocol import backend, blueprint, both, webhook
 
 __all__ = ["blueprint"]  # the protocol's, with these routes added
@@ -44,5 +44,4 @@ def duplicate_model(key: str | None) -> tuple[Response, int]:
     """A copied project needs an address of its own, which only this machine's operator can make."""
     backend().connection(key)
     detail = "Run `labelloop connect` for the new project; its labels stay apart from this one's."
-    told = {"error": "An address serves one project.", "detail": detail, "request_id": g.request_id}
-    return jsonify(told), 409
+    return jsonify(refusal("An address serves one project.", detail)), 409

@@ -9,11 +9,12 @@ from concurrent.futures import TimeoutError as Late
 from dataclasses import dataclass, field
 from typing import cast
 
-from flask import Blueprint, Flask, Response, current_app, g, jsonify
+from flask import Blueprint, Flask, Response, current_app, jsonify
 
 from labelloop.errors import LabelLoopError
 from labelloop.scoring import queues, wire
 from labelloop.service import Backend
+from labelloop.web.body import refusal
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("health", __name__)
@@ -97,7 +98,7 @@ def ready() -> Response:
     missing = cast(Readiness, current_app.extensions["labelloop.readiness"]).missing()
     if not missing:
         return jsonify({"ready": True})
-    told = {"error": " ".join(missing), "detail": "`labelloop doctor` says more.", "request_id": g.request_id}
+    told = refusal(" ".join(missing), "`labelloop doctor` says more.")
     response = jsonify({"ready": False, "missing": missing, **told})
     response.status_code = 503
     return response
