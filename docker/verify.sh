@@ -226,8 +226,12 @@ say "round trip"
 round_trip=$(check round-trip)
 printf '%s\n' "$round_trip" >&2
 
+say "a training"
+trained=$(check train | tail -n 1)
+printf '%s\n' "$trained" >&2
+
 say "a worker dies"
-worker=$(of worker | head -n 1)
+worker=$(of worker | sed -n 1p)  # head would end early, and the pipe with it
 ids=$(check import 60 | tail -n 1)
 pid=$(podman inspect --format '{{.State.Pid}}' "$worker")
 kill -9 "$pid"
@@ -268,7 +272,7 @@ version() { podman run --rm --entrypoint "$2" "localhost/$1" "${@:3}" 2>/dev/nul
     echo "# Containers, run for real"
     echo
     echo "\`docker/verify.sh\` on $(date -u +%F): $(nproc) cores, $(($(sed -n 's/MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo) / 1048576)) GiB," \
-        "Linux $(uname -r), $(podman --version), buildah $(buildah --version | cut -d' ' -f3), $(runc --version | head -n 1)," \
+        "Linux $(uname -r), $(podman --version), buildah $(buildah --version | cut -d' ' -f3), $(runc --version | sed -n 1p)," \
         "storage driver $driver. Public images were not reached: Debian $(podman run --rm $BASE cat /etc/debian_version 2>/dev/null) is made by" \
         "debootstrap; stand-ins are $(version stand-in-postgres postgres --version), Redis $(version stand-in-redis redis-server --version |
             sed 's/.*v=\([0-9.]*\).*/\1/') and Label Studio 1.23.2 from pip. Other work ran on the machine meanwhile, so read no speed from this."
@@ -280,12 +284,13 @@ version() { podman run --rm --entrypoint "$2" "localhost/$1" "${@:3}" 2>/dev/nul
     echo "| image | size | Python packages |"
     echo "|---|---|---|"
     for image in labelloop-web labelloop-worker-cpu labelloop-trainer-cpu ${CUDA:+labelloop-worker-cuda}; do
-        size=$(podman images --format '{{.Size}}' "localhost/$image:latest" | head -n 1)
+        size=$(podman images --format '{{.Size}}' "localhost/$image:latest" | sed -n 1p)
         count=$(version $image python -c 'from importlib.metadata import distributions as d; print(len(list(d())))')
         echo "| $image | $size | $count |"
     done
     echo
     echo "$round_trip"
+    echo "$trained"
     echo "$killed"
     echo
     echo "## Rolling restart of two web processes and two workers, under load"

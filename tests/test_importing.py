@@ -225,3 +225,20 @@ def test_the_commands_import_and_show_what_people_said(terminal: Path, monkeypat
     assert isinstance(run("sync").exception, RequestError)
     assert isinstance(run("sync", "Nowhere").exception, RequestError)
     store.close()
+
+
+def test_other_columns_than_a_field_reads_make_no_other_item(
+    store: Store, connection: Connection, run: Any
+) -> None:
+    run([{"text": "one", "gold": "Art"}, {"text": "two", "gold": "Art"}], field_name="topic", key="gold")
+    known = {"text": "one", "source": "web", "gold": "Art"}
+    assert run([known], field_name="topic", key="gold").labels == 1
+    assert len(found(store, connection, "topic")) == 2
+    assert found(store, connection, "topic")[0].people == 1
+    studio = Labelling()
+    studio.annotate(studio.add_task("two"), "Sport")
+    for action, body in studio.events:
+        receive(store, connection.id, action, body)
+    assert run([{"text": "two", "split": "test", "gold": "Art"}], field_name="topic", key="gold").known == 1
+    counts = store.count_labels(connection.id, list(FIELDS.values()))
+    assert counts.examples["topic"] == 2, "the task counts in place of the row"

@@ -28,16 +28,16 @@ log = logging.getLogger("labelloop.web")
 def create_app(settings: Settings | None = None) -> Flask:
     """The web process's app: gunicorn calls this once in each of its processes.
 
-    It connects to nothing yet: /health answers also while Redis and the store are down.
+    It waits for nothing: /health answers also while Redis and the store are down. Webhooks that an earlier process left
+    on the disk are stored by a thread.
     """
     settings = settings or get_settings()
     logs.start(settings, "web")
     app = Flask("labelloop", static_folder=None)
     app.url_map.redirect_defaults = False  # the routes with and without a key are different calls
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_mb * 1024 * 1024
-    app.extensions["labelloop"] = Backend(
-        settings, Store(settings.store_url), Scoring(settings.find_redis_url(), settings)
-    )
+    backend = Backend(settings, Store(settings.store_url), Scoring(settings.find_redis_url(), settings))
+    app.extensions["labelloop"] = backend
     for room in (companions, health, metrics, openapi, status):
         app.register_blueprint(room.blueprint)
     app.before_request(_begin)
@@ -46,6 +46,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_error_handler(LabelLoopError, _answer_error)
     app.register_error_handler(HTTPException, _answer_http_error)
     app.register_error_handler(Exception, _answer_unforeseen)
+    backend.replay_aside()
     return app
 
 

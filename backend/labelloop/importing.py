@@ -1,14 +1,14 @@
 """Work done before, from files: exports of Label Studio and columns with right answers become examples of a connection.
 
-Items and annotations from files have negative ids, made of what they hold: a file that is read twice changes nothing,
-and reading back from Label Studio leaves them alone.
+Items and annotations from files have negative ids, made of what the fields read: a file that is read twice changes
+nothing, whatever other columns it has got, and reading back from Label Studio leaves them alone.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,7 @@ from sqlalchemy import select
 from labelloop import gold, offline
 from labelloop.errors import LabelLoopError, RequestError
 from labelloop.learning.intake import read_said
-from labelloop.learning.labels import LONG_AGO, Changes, Said, apply, hash_data, parts
+from labelloop.learning.labels import LONG_AGO, Changes, Said, apply, hash_read
 from labelloop.learning.store import Connection, Store
 from labelloop.learning.tables import AnnotationRow, ItemRow
 from labelloop.learning.versions import settings_for
@@ -52,9 +52,10 @@ class Imported:
 
 @dataclass(frozen=True)
 class _Labelled:
-    """One task with its labels: the data without the gold column, and what is said."""
+    """One task with its labels: the data without the gold column, what the fields read of it (a hash), what is said."""
 
     data: Json
+    read: str
     said: list[Said]
 
 
@@ -81,15 +82,18 @@ def import_file(
     items = offline.read_items(path)
     schema = _schema(store, connection, settings)
     done = Imported(tasks=len(items.tasks), problems=list(items.problems))
+    about: Sequence[Field] = schema.fields
     if key:
         offline.need_column(items.tasks, key)
         one = offline.field_named(schema, field_name)
+        about = [one]
         found = _from_column(items.tasks, schema.fields, one, key, done)
     else:
         found = _from_export(items.tasks, schema.fields, done)
+    labelled = _labelled(store, connection, about)
     read = 0
     while part := list(islice(found, _BATCH)):
-        _keep(store, connection, part, done)
+        _keep(store, connection, part, labelled, done)
         read += len(part)
         progress(read, len(items.tasks))
     progress(len(items.tasks), len(items.tasks))
@@ -120,6 +124,7 @@ def _from_export(tasks: Sequence[Json], fields: Sequence[Field], done: Imported)
             continue
         predictions = {one["id"]: one for one in _listed(task, "predictions") if isinstance(one.get("id"), int)}
         data, said = task["data"], []
+        read = hash_read(fields, data)
         for number, annotation in enumerate(annotations, 1):
             known = {"id": number, **annotation, "task": 1}
             one = read_said(known, predictions)
@@ -129,9 +134,9 @@ def _from_export(tasks: Sequence[Json], fields: Sequence[Field], done: Imported)
                 done.problems.append(f"task {place}: an annotation says nothing of any control of this project")
             else:
                 name = annotation.get("unique_id") or known["id"]
-                said.append(replace(one, annotation_id=_number("annotation", hash_data(data), name)))
+                said.append(replace(one, annotation_id=_number("annotation", read, name)))
         if said:
-            yield _Labelled(data, said)
+            yield _Labelled(data, read, said)
 
 
 def _from_column(
@@ -149,11 +154,11 @@ def _from_column(
         except LabelLoopError as error:
             done.problems.append(f"task {place}: {error.message}")
             continue
-        digest = hash_data(data)
-        seen[digest] += 1  # the same text again is another person's word
-        number = _number("column", digest, one.name, seen[digest])
+        read = hash_read([one], data)
+        seen[read] += 1  # the same text again is another person's word
+        number = _number("column", read, one.name, seen[read])
         said = Said(number, 0, LONG_AGO, result, "by_hand", field=one.name)
-        yield _Labelled(data, [said])
+        yield _Labelled(data, read, [said])
 
 
 def _regions(fields: Sequence[Field], one: Field, right: Any, data: Json) -> list[Any]:
@@ -219,32 +224,26 @@ def _quoted(one: Field, text: str, documents: Documents) -> Span:
     raise RequestError(f"the passage {text[:40]!r} does not stand in the text")
 
 
-def _keep(store: Store, connection: Connection, part: Sequence[_Labelled], done: Imported) -> None:
-    """Stores some tasks with their labels, unless the project has labelled the same itself."""
-    digests = {hash_data(one.data) for one in part}
+def _labelled(store: Store, connection: Connection, fields: Sequence[Field]) -> set[str]:
+    """What the fields read of the tasks that the project has labelled itself."""
+    said = select(AnnotationRow.item_id).where(
+        AnnotationRow.connection_id == connection.id, ~AnnotationRow.deleted, ~AnnotationRow.was_cancelled
+    )
+    mine = (ItemRow.connection_id == connection.id, ItemRow.item_id > 0, ItemRow.item_id.in_(said))
     with store.session() as session:
-        labelled = set()
-        for some in parts(sorted(digests)):
-            live = select(ItemRow.data_hash).where(
-                ItemRow.connection_id == connection.id,
-                ItemRow.item_id > 0,
-                ItemRow.data_hash.in_(some),
-                ItemRow.item_id.in_(
-                    select(AnnotationRow.item_id).where(
-                        AnnotationRow.connection_id == connection.id,
-                        ~AnnotationRow.deleted,
-                        ~AnnotationRow.was_cancelled,
-                    )
-                ),
-            )
-            labelled |= set(session.scalars(live))
+        return {hash_read(fields, data) for data in session.scalars(select(ItemRow.data).where(*mine))}
+
+
+def _keep(
+    store: Store, connection: Connection, part: Sequence[_Labelled], labelled: Collection[str], done: Imported
+) -> None:
+    """Stores some tasks with their labels, unless the project has labelled the same itself."""
     changes = Changes(trusted=True)
     for one in part:
-        digest = hash_data(one.data)
-        if digest in labelled:
+        if one.read in labelled:
             done.known += 1
             continue
-        item = _number("item", digest)
+        item = _number("item", one.read)
         changes.items[item] = (LONG_AGO, one.data)
         changes.said += [replace(said, item_id=item) for said in one.said]
         done.labels += sum(not said.was_cancelled for said in one.said)

@@ -243,9 +243,13 @@ class Backend:
             self.spool.save(key, {**event, "action": action, "project": same_project(body.get("project"))})
             SPOOLED.inc()
             log.error("the store is down, an event waits on disk: %s", error)
-            return action, "waiting"
-        self.spool.replay_aside(self._deliver)
+            how = "waiting"
+        self.replay_aside()
         return action, how
+
+    def replay_aside(self) -> None:
+        """Has the webhooks that wait on disk stored as soon as the store takes them; returns at once."""
+        self.spool.replay_aside(self._deliver)
 
     def take_waiting(self) -> int:
         """Stores the webhooks that wait on disk now; returns how many there were.

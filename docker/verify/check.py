@@ -3,6 +3,7 @@
 python check.py round-trip             new tasks are pre-annotated, an annotation becomes a label
 python check.py import N               N new tasks; prints their ids
 python check.py await-predictions IDS  until each has its prediction
+python check.py train                  labels 40 tasks, presses *Start training*, and awaits the verdict
 python check.py load FOLDER            calls and labels until FOLDER/stop appears; writes FOLDER/load.json
 """
 
@@ -23,6 +24,7 @@ from sqlalchemy import select
 
 from labelloop.demo import project as demo_project
 from labelloop.demo.seed import Caller
+from labelloop.learning import refreshes
 from labelloop.learning.store import Store
 from labelloop.learning.tables import AnnotationRow, EventRow
 from labelloop.settings import get_settings
@@ -106,6 +108,39 @@ def round_trip(place: Place) -> None:
     annotation = place.label(ids[0], "Delivery")
     took = until("the annotation as a label in the store", lambda: annotation in place.labels(), 60)
     say(f"- an annotation submitted in Label Studio was a label in PostgreSQL {took:.1f} s later")
+
+
+def train(place: Place) -> None:
+    """*Start training* on labels that are easy to learn; what the gate says of it stands everywhere in the end."""
+    groups = {
+        "Delivery": [f"Where is parcel {number}? It should have come days ago." for number in range(100, 120)],
+        "Account": [f"The app refuses password number {number} when I log in." for number in range(100, 120)],
+    }
+    for topic, texts in groups.items():
+        for task in place.import_tasks(texts):
+            place.label(task, topic)
+    (connection,) = place.store.connections()
+    place.studio.request("POST", f"/api/ml/{place.backend['id']}/train", json={})
+
+    def judged() -> list[refreshes.Refresh]:
+        found = refreshes.listed(place.store, connection.id)
+        return [one for one in found if one.state not in ("running", "stopped")]
+
+    took = until("a verdict about the training", lambda: bool(judged()), 900)
+    one = judged()[0]
+    if one.state not in ("promoted", "refused", "undecided"):
+        raise SystemExit(f"The training ended as {one.state}: {one.error}")
+
+    def stands() -> bool:
+        champion = place.store.champion(connection.id)
+        (backend,) = place.studio.request("GET", "/api/ml", params={"project": place.project}).json()
+        return champion is not None and champion.name == backend["title"] == place.details()["model_version"]
+
+    until("one version in the store, the title and the project", stands)
+    say(
+        f"- *Start training* with {one.labels} labels of '{one.field}' in PostgreSQL: the trainer's container trained, "
+        f"the gate said '{one.state}' after {took:.0f} s; one version stands in store, title and project"
+    )
 
 
 class Load:
@@ -214,6 +249,8 @@ def main() -> None:
     place = Place()
     if command == "round-trip":
         round_trip(place)
+    elif command == "train":
+        train(place)
     elif command == "import":
         texts = [f"Parcel {number} of {time.time_ns()} is late." for number in range(int(arguments[0]))]
         say(",".join(map(str, place.import_tasks(texts))))

@@ -7,14 +7,17 @@ import pytest
 
 from labelloop.errors import KeyRefusedError, StoreDownError
 from labelloop.learning.spool import Spool
+from support.waiting import until
 
 
 class Receiver:
     def __init__(self, down_after: int = 1000) -> None:
         self.events: list[tuple[str | None, int]] = []
         self.down_after = down_after
+        self.asked = 0
 
     def __call__(self, key: str | None, event: dict[str, Any]) -> None:
+        self.asked += 1
         if len(self.events) >= self.down_after:
             raise StoreDownError("down")
         if key == "wrong":
@@ -56,6 +59,31 @@ def test_a_refused_event_is_set_aside_and_the_rest_goes_on(tmp_path: Path) -> No
     receiver = Receiver()
     assert spool.replay(receiver) == 1
     assert len(list(tmp_path.glob("*.refused"))) == 1
+
+
+def test_a_file_that_is_no_event_is_set_aside_and_holds_up_nothing(tmp_path: Path) -> None:
+    for number, content in enumerate(("", "[]", '{"key": 1}', "null", "\x00")):
+        (tmp_path / f"0000{number}.json").write_text(content)
+    spool = Spool(tmp_path)
+    spool.save("key", {"number": 1})
+    receiver = Receiver()
+    assert spool.replay(receiver) == 1
+    assert (spool.count(), receiver.events) == ((0, 5), [("key", 1)])
+
+
+def test_a_store_that_comes_back_is_given_what_waits_without_another_event(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.save("key", {"number": 0})
+    receiver = Receiver(down_after=0)
+    spool.replay_aside(receiver)
+    spool.replay_aside(receiver)
+    until(lambda: receiver.asked)
+    receiver.down_after = 1000
+    until(lambda: not spool.waiting)
+    assert receiver.events == [("key", 0)]
+    spool.save("key", {"number": 1})
+    spool.replay_aside(receiver)
+    until(lambda: len(receiver.events) == 2)
 
 
 def test_a_disk_that_refuses_says_so(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Web processes that are told to stop under load: no request that somebody sends fails."""
+"""Web processes and workers that are told to stop under load: no request that somebody sends fails."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,29 +32,46 @@ PROJECT = "5.1795440943"
 StartWeb = Callable[..., tuple[subprocess.Popen[bytes], str]]
 
 
+@dataclass
+class Scene:
+    """A Redis, a store and workers that take 50 ms a text; the settings for web processes, and a key."""
+
+    settings: Settings
+    key: str
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def add_worker(self) -> None:
+        """Starts one more, and waits until it works."""
+        before = workers_alive(self.settings, "predict")
+        environment = {**self.settings.environment(), "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
+        log = self.settings.data_dir / f"worker-{len(list(self.settings.data_dir.glob('worker-*')))}.log"
+        self.workers.append(spawn([sys.executable, "-m", "support.fault_worker", "0.05"], environment, log))
+        until(lambda: workers_alive(self.settings, "predict") > before, 120)
+
+
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, str]]:
-    """A Redis, a store and a worker that takes 50 ms a text; the settings for web processes, and a key."""
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("drain")
     with EmbeddedRedis(folder / "redis") as redis:
         settings = Settings(data_dir=folder, redis_url=redis.url)
         store = Store(settings.store_url)
         store.migrate()
-        key = store.new_key()
+        made = Scene(settings, store.new_key())
         store.close()
-        environment = {**settings.environment(), "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
-        worker = spawn([sys.executable, "-m", "support.fault_worker", "0.05"], environment, folder / "worker.log")
-        until(lambda: workers_alive(settings, "predict"), 120)
-        yield settings, key
-        end(worker)
+        try:
+            made.add_worker()
+            yield made
+        finally:
+            for worker in made.workers:
+                end(worker)
 
 
 @pytest.fixture
-def start_web(scene: tuple[Settings, str]) -> Iterator[StartWeb]:
+def start_web(scene: Scene) -> Iterator[StartWeb]:
     started: list[subprocess.Popen[bytes]] = []
 
     def start(drain_s: float = 2.0, **more: Any) -> tuple[subprocess.Popen[bytes], str]:
-        settings = scene[0].model_copy(update={"port": free_port(), "drain_s": drain_s, **more})
+        settings = scene.settings.model_copy(update={"port": free_port(), "drain_s": drain_s, **more})
         process = spawn(command("serve"), settings.environment(), settings.data_dir / f"web-{settings.port}.log")
         started.append(process)
         until(lambda: process.poll() is not None or web_answers(settings), 120)
@@ -130,9 +148,9 @@ class Balancer:
 
 
 def test_of_two_web_processes_under_load_each_may_be_stopped_and_replaced(
-    scene: tuple[Settings, str], start_web: StartWeb
+    scene: Scene, start_web: StartWeb
 ) -> None:
-    key = scene[1]
+    key = scene.key
     first, first_url = start_web(batch_wait_s=20.0, interactive_wait_s=20.0)
     _, second_url = start_web(batch_wait_s=20.0, interactive_wait_s=20.0)
     setup(first_url, key)
@@ -148,11 +166,28 @@ def test_of_two_web_processes_under_load_each_may_be_stopped_and_replaced(
     assert not any(status == 503 for status, _ in load.seen[second_url] + load.seen[third_url])
 
 
+def test_of_two_workers_under_load_each_may_be_stopped_and_replaced(scene: Scene, start_web: StartWeb) -> None:
+    _, url = start_web(batch_wait_s=20.0, interactive_wait_s=20.0)
+    setup(url, scene.key)
+    scene.add_worker()
+    with Balancer([url], scene.key) as load:
+        for worker in list(scene.workers):
+            before = load.served[url]
+            until(lambda before=before: load.served[url] > before + 5)  # type: ignore[misc]
+            worker.send_signal(signal.SIGTERM)
+            assert worker.wait(40) == 0
+            scene.workers.remove(worker)
+            scene.add_worker()
+        before = load.served[url]
+        until(lambda: load.served[url] > before + 5)
+    assert set(load.outcomes) == {"answered"}
+
+
 def test_a_request_that_is_running_is_answered_before_the_process_ends(
-    scene: tuple[Settings, str], start_web: StartWeb
+    scene: Scene, start_web: StartWeb
 ) -> None:
     """Also where its answers take longer than there is time: what is there is told, the rest as late."""
-    key = scene[1]
+    key = scene.key
     process, url = start_web(drain_s=0.0, batch_wait_s=100.0)
     setup(url, key)
     answers: dict[str, Any] = {}
@@ -164,7 +199,7 @@ def test_a_request_that_is_running_is_answered_before_the_process_ends(
 
     threads = [threading.Thread(target=ask, args=("long", 400))]
     threads[0].start()
-    scoring = Scoring(scene[0].redis_url, scene[0])
+    scoring = Scoring(scene.settings.redis_url, scene.settings)
     until(lambda: scoring.status()["waiting"]["predict"])
     scoring.redis.close()
     began = time.monotonic()
@@ -180,7 +215,7 @@ def test_a_request_that_is_running_is_answered_before_the_process_ends(
         httpx.get(f"{url}/live", trust_env=False)
 
 
-def test_an_idle_process_without_a_drain_ends_at_once(scene: tuple[Settings, str], start_web: StartWeb) -> None:
+def test_an_idle_process_without_a_drain_ends_at_once(scene: Scene, start_web: StartWeb) -> None:
     process, _ = start_web(drain_s=0.0)
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0

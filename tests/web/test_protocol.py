@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from labelloop.app import create_app
 from labelloop.learning import blind
+from labelloop.learning.spool import Spool
 from labelloop.learning.tables import now
 from labelloop.processes import spawn
 from labelloop.settings import Settings
@@ -291,6 +293,20 @@ def test_a_label_that_arrives_while_the_store_is_locked_is_saved_all_the_same(we
     assert connection is not None
     stored = until(lambda: [one for one in [web.store.events(connection.id)] if len(one) == 2])[0]
     assert {event["annotations"][0]["id"] for _, _, event in stored} == {1, 2}
+
+
+def test_labels_that_waited_when_the_process_ended_are_stored_when_the_next_one_starts(web: Web) -> None:
+    web.setup()
+    body = {"action": "ANNOTATION_CREATED", "annotation": {"id": 1, "task": 2, "result": []}, "project": {"id": 5}}
+    connection = web.store.connection_of_key(web.key)
+    assert connection is not None and not web.store.events(connection.id)
+    Spool(web.settings.data_dir / "spool").save(web.key, body)
+    app = create_app(web.settings)  # whom nobody calls
+    until(lambda: len(web.store.events(connection.id)) == 1)
+    backend = app.extensions["labelloop"]
+    until(lambda: not backend.spool.waiting and backend.spool.count() == (0, 0))
+    backend.store.close()
+    backend.scoring.redis.close()
 
 
 def test_every_route_is_described_in_openapi(web: Web) -> None:

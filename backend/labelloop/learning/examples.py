@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, get_args
 from sqlalchemy import Row, func, select, union
 from sqlalchemy.orm import Session
 
+from labelloop.learning.labels import hash_read
 from labelloop.learning.tables import AnnotationRow, ConnectionRow, ItemRow
 from labelloop.settings import Several
 from labelloop.studio.annotations import essence, read_annotation
@@ -83,7 +84,6 @@ class _Opinion:
 class _Item:
     id: int
     data: dict[str, Any]
-    data_hash: str
     epoch: int
     rows: tuple[_Row, ...]
 
@@ -147,16 +147,18 @@ def count(session: Session, connection_id: int, fields: Sequence[Field], blind: 
     counts = count_annotations(session, connection_id)
     alike: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     counts.examples = {field.name: 0 for field in fields}
+    known = {field.name: field for field in fields}
     from_files: dict[str, set[str]] = {field.name: set() for field in fields}
     for item in _items(session, connection_id, 0):  # those from files first
         counts.blind += sum(blind(item.data, row.how) for row in item.rows)
         for name, opinions in _opinions(item, fields).items():
-            if opinions and item.data_hash in from_files[name]:
-                from_files[name].remove(item.data_hash)  # the task counts in its place
-            else:
-                counts.examples[name] += bool(opinions)
-            if opinions and item.id < 0:
-                from_files[name].add(item.data_hash)
+            if opinions and (item.id < 0 or from_files[name]):
+                read = hash_read([known[name]], item.data)
+                counts.examples[name] -= read in from_files[name]  # this item counts in its place
+                from_files[name].discard(read)
+                if item.id < 0:
+                    from_files[name].add(read)
+            counts.examples[name] += bool(opinions)
             equal, pairs = agreeing(opinions)
             alike[name][0] += equal
             alike[name][1] += pairs
@@ -188,7 +190,7 @@ def _items(session: Session, connection_id: int, after_epoch: int) -> Iterator[_
     """Items with their labels, by id: all that have some, or those whose labels or data changed after an epoch."""
     mine = AnnotationRow.connection_id == connection_id
     labels = select(*_READ).where(mine, AnnotationRow.item_id.is_not(None))  # rows without an ORM object: twice as fast
-    items = select(ItemRow.item_id, ItemRow.data, ItemRow.data_hash, ItemRow.epoch).where(
+    items = select(ItemRow.item_id, ItemRow.data, ItemRow.epoch).where(
         ItemRow.connection_id == connection_id, ~ItemRow.deleted
     )
     if after_epoch > 0:
@@ -206,7 +208,7 @@ def _items(session: Session, connection_id: int, after_epoch: int) -> Iterator[_
         item, its = known.get(item_id), rows.get(item_id, [])
         epoch = max([one.epoch for one in its] + [item.epoch if item else 0])
         alive = tuple(one for one in its if not one.deleted and not one.was_cancelled) if item else ()
-        yield _Item(item_id, item.data if item else {}, item.data_hash if item else "", epoch, alive)
+        yield _Item(item_id, item.data if item else {}, epoch, alive)
 
 
 def _opinions(item: _Item, fields: Sequence[Field]) -> dict[str, list[_Opinion]]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -19,7 +20,9 @@ from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from labelloop.learning.tables import AnnotationRow, ConnectionRow, ItemRow
-from labelloop.words import How
+from labelloop.studio.datapath import MissingKey, lookup
+from labelloop.studio.values import text_of
+from labelloop.words import Field, How
 
 Thing = TypeVar("Thing")
 
@@ -190,12 +193,12 @@ class _Fold:
     def _bury_item(self, item_id: int) -> None:
         row = self._items.get(item_id)
         if row is None:
-            row = ItemRow(connection_id=self._connection, item_id=item_id, data={}, data_hash="", updated_at=LONG_AGO)
+            row = ItemRow(connection_id=self._connection, item_id=item_id, data={}, updated_at=LONG_AGO)
             self._session.add(row)
             self._items[item_id] = row
         elif row.deleted:
             return
-        row.deleted, row.data, row.data_hash, row.updated_at = True, {}, "", LONG_AGO
+        row.deleted, row.data, row.updated_at = True, {}, LONG_AGO
         self._touch(row)
         for one in list(self._rows_by_id.values()):
             if one.item_id == item_id:
@@ -205,7 +208,7 @@ class _Fold:
         row = self._items.get(item_id)
         if row is None:
             row = ItemRow(connection_id=self._connection, item_id=item_id, deleted=False)
-            row.updated_at, row.data, row.data_hash = updated_at, data, hash_data(data)
+            row.updated_at, row.data = updated_at, data
             self._session.add(row)
             self._items[item_id] = row
             self._touch(row)
@@ -214,7 +217,7 @@ class _Fold:
             if updated_at > row.updated_at or (updated_at == row.updated_at and at_once):
                 row.updated_at = updated_at
                 if data != row.data:
-                    row.data, row.data_hash = data, hash_data(data)
+                    row.data = data
                     self._touch(row)
 
 
@@ -235,9 +238,13 @@ def _tombstone(connection_id: int, annotation_id: int, item_id: int | None, epoc
     )
 
 
-def hash_data(data: Mapping[str, Any]) -> str:
-    """Equal for equal data of items."""
-    return hashlib.sha256(_canonical(data).encode("utf-8", "surrogatepass")).hexdigest()
+def hash_read(fields: Sequence[Field], data: Mapping[str, Any]) -> str:
+    """Equal for items of which these fields read the same: columns that none of them reads make no difference."""
+    read = {source.key: text_of([source], data) for one in fields for source in (*one.sources, *one.query)}
+    for key in {one.dynamic for one in fields if one.dynamic}:
+        with suppress(MissingKey):
+            read[f"labels {key}"] = lookup(data, key)
+    return hashlib.sha256(_canonical(read).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _canonical(thing: Any) -> str:

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 
 MOST = 100_000  # files; whoever calls has not shown a valid key yet, so the disk needs a bound
 
+_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # seconds between two attempts; an event that comes ends one
+
 Deliver = Callable[[str | None, dict[str, Any]], object]
 
 
@@ -27,6 +30,8 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._busy = threading.Lock()
+        self._aside = threading.Lock()
+        self._at_once = threading.Event()
         self.waiting = folder.is_dir() and any(folder.glob("*.json"))
 
     def save(self, key: str | None, event: Mapping[str, Any]) -> None:
@@ -60,8 +65,9 @@ class Spool:
     def replay(self, deliver: Deliver) -> int:
         """Hands every waiting event to ``deliver(key, event)``, oldest first; returns how many went through.
 
-        One that is refused is set aside under another ending, with the reason in the log. Stops when the store is down
-        again. Only one thread replays at a time; of several processes each may, and the store takes no event twice.
+        One that is refused, or cannot be read, is set aside under another ending, with the reason in the log. Stops
+        when the store is down again. Only one thread replays at a time; of several processes each may, and the store
+        takes no event twice.
         """
         if not self.waiting or not self._busy.acquire(blocking=False):
             return 0
@@ -70,8 +76,7 @@ class Spool:
             self.waiting = False
             for path in sorted(self._folder.glob("*.json")):
                 try:
-                    content = json.loads(path.read_text())
-                    deliver(content["key"], content["event"])
+                    deliver(*_read(path))
                 except FileNotFoundError:  # another process has delivered it
                     continue
                 except StoreDownError:
@@ -88,17 +93,41 @@ class Spool:
             self._busy.release()
 
     def replay_aside(self, deliver: Deliver) -> None:
-        """``replay`` in a thread of its own, so that nobody waits for it."""
-        if self.waiting:
-            threading.Thread(target=self._replay_and_tell, args=(deliver,), daemon=True).start()
+        """``replay`` in a thread of its own, so that nobody waits for it, and again until nothing waits any more."""
+        self._at_once.set()
+        if self.waiting and not self._aside.locked():
+            threading.Thread(target=self._replay_until_stored, args=(deliver,), daemon=True).start()
+
+    def _replay_until_stored(self, deliver: Deliver) -> None:
+        while self.waiting and self._aside.acquire(blocking=False):  # once more after the release: one may have come
+            try:
+                for pause in chain(_PAUSES, repeat(_PAUSES[-1])):
+                    self._at_once.clear()
+                    self._replay_and_tell(deliver)
+                    if not self.waiting:
+                        break
+                    self._at_once.wait(pause)
+            finally:
+                self._aside.release()
 
     def _replay_and_tell(self, deliver: Deliver) -> None:
         try:
             done = self.replay(deliver)
-        except (LabelLoopError, OSError, ValueError, KeyError) as error:
-            log.error("the events that waited on disk cannot be replayed: %s", error)
+        except (LabelLoopError, OSError) as error:
+            self.waiting = True
+            log.error("the events that waited on disk cannot be replayed yet: %s", error)
         else:
-            log.info("%d events that waited on disk are in the store now", done)
+            if done:
+                log.info("%d events that waited on disk are in the store now", done)
+
+
+def _read(path: Path) -> tuple[str | None, dict[str, Any]]:
+    """The key and the event. Raises FileNotFoundError, RequestError."""
+    try:
+        content = json.loads(path.read_text())
+        return content["key"], content["event"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RequestError(f"The file is no event: {error}.") from error
 
 
 def _private(path: str, flags: int) -> int:

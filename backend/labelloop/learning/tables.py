@@ -146,7 +146,7 @@ class ItemRow(Base):
     """A task that somebody has annotated. ``item_id``: the task's id, negative where it came from a file.
 
     ``updated_at``: Label Studio's. ``deleted``: a tombstone, whose data is gone and whose late labels are none.
-    ``data_hash``: equal for equal data. ``epoch``: the memory epoch of its last change.
+    ``epoch``: the memory epoch of its last change.
     """
 
     __tablename__ = "items"
@@ -156,10 +156,7 @@ class ItemRow(Base):
     updated_at: Mapped[datetime]
     deleted: Mapped[bool] = mapped_column(Boolean, default=False)
     data: Mapped[dict[str, Any]]
-    data_hash: Mapped[str] = mapped_column(String(64))
     epoch: Mapped[int] = mapped_column(BigInteger)
-
-    __table_args__ = (Index("ix_items_hash", "connection_id", "data_hash"),)
 
 
 class AnnotationRow(Base):
