@@ -227,9 +227,7 @@ def test_the_commands_import_and_show_what_people_said(terminal: Path, monkeypat
     store.close()
 
 
-def test_other_columns_than_a_field_reads_make_no_other_item(
-    store: Store, connection: Connection, run: Any
-) -> None:
+def test_other_columns_than_a_field_reads_make_no_other_item(store: Store, connection: Connection, run: Any) -> None:
     run([{"text": "one", "gold": "Art"}, {"text": "two", "gold": "Art"}], field_name="topic", key="gold")
     known = {"text": "one", "source": "web", "gold": "Art"}
     assert run([known], field_name="topic", key="gold").labels == 1

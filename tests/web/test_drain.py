@@ -147,9 +147,7 @@ class Balancer:
             http.close()
 
 
-def test_of_two_web_processes_under_load_each_may_be_stopped_and_replaced(
-    scene: Scene, start_web: StartWeb
-) -> None:
+def test_of_two_web_processes_under_load_each_may_be_stopped_and_replaced(scene: Scene, start_web: StartWeb) -> None:
     key = scene.key
     first, first_url = start_web(batch_wait_s=20.0, interactive_wait_s=20.0)
     _, second_url = start_web(batch_wait_s=20.0, interactive_wait_s=20.0)
@@ -183,9 +181,7 @@ def test_of_two_workers_under_load_each_may_be_stopped_and_replaced(scene: Scene
     assert set(load.outcomes) == {"answered"}
 
 
-def test_a_request_that_is_running_is_answered_before_the_process_ends(
-    scene: Scene, start_web: StartWeb
-) -> None:
+def test_a_request_that_is_running_is_answered_before_the_process_ends(scene: Scene, start_web: StartWeb) -> None:
     """Also where its answers take longer than there is time: what is there is told, the rest as late."""
     key = scene.key
     process, url = start_web(drain_s=0.0, batch_wait_s=100.0)
