@@ -8,7 +8,7 @@ from typing import Any
 from labelloop.learning import blind
 from labelloop.learning.sync import sync
 from labelloop.studio.client import StudioClient
-from support.editor import Editor
+from support.editor import Editor, submit_button
 from support.running import Running
 
 MakeProject = Callable[..., Any]
@@ -42,7 +42,7 @@ def test_they_arrive_empty_in_the_order_of_all_and_what_is_submitted_counts_as_g
     assert all(scores[number] > 0 for number in unseen)
 
     editor.open(made.id, unseen[0])
-    editor.page.get_by_test_id("bottombar-submit-button").wait_for(timeout=60_000)
+    submit_button(editor.page).wait_for(timeout=60_000)
     editor.page.locator("input[name=Zog]").wait_for(state="attached")
     assert editor.ticked() == [] and not editor.errors
     editor.page.locator("label", has=editor.page.locator("input[name=Zog]")).first.click(timeout=30_000)

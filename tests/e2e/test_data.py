@@ -14,6 +14,7 @@ from labelloop.studio.client import StudioClient
 from labelloop.studio.results import prediction
 from labelloop.studio.schema import fields_for, read_config
 from labelloop.words import Answer
+from support.editor import submit_button
 from support.waiting import until
 
 MakeProject = Callable[..., Any]
@@ -81,7 +82,7 @@ def test_the_editor_shows_what_is_predicted_and_hides_what_is_not(
                     page.locator(f'input[name="{name}"]:checked').first.wait_for(state="attached")
                 shown = {name for name in ("dry", "cold") if page.locator(f"input[name={name}]").first.is_visible()}
                 assert shown == ticked & {"dry", "cold"}
-                page.get_by_test_id("bottombar-submit-button").click()
+                submit_button(page).click()
                 until(lambda task=task: _annotations(label_studio, task))
                 stored = {one["from_name"]: one["value"] for one in _annotations(label_studio, task)[0]["result"]}
                 wanted = next(one["result"] for one in predictions if one["task"] == task)

@@ -19,6 +19,7 @@ from labelloop.demo.label_studio import LabelStudioServer
 from labelloop.demo.project import find_or_create, read_tasks
 from labelloop.errors import UnavailableError
 from labelloop.learning.store import Store
+from support.editor import submit_button
 from support.waiting import until
 
 COMMAND = [sys.executable, "-m", "labelloop", "demo"]
@@ -128,7 +129,7 @@ def _label_the_first_task(page: Any, studio: LabelStudioServer, store: Store) ->
         page.locator(f'input[type=checkbox][name="{name}"]:checked').wait_for(state="attached")
     ticked = {box.get_attribute("name") for box in page.locator("input[type=checkbox]:checked").all()}
     assert ticked == wanted
-    page.get_by_test_id("bottombar-submit-button").click()
+    submit_button(page).click()
 
     def annotations() -> list[dict[str, Any]]:
         return list(studio.request("GET", f"/api/tasks/{task['id']}/annotations").json())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from playwright.sync_api import Error, Page
+from playwright.sync_api import Error, Locator, Page
 
 from labelloop.demo.label_studio import LabelStudioServer
 from support.round_trip_cases import Case, Json
@@ -22,6 +22,11 @@ _READY = """regions => window.Htx?.annotationStore?.selected?.objects?.every(one
   && window.Htx.annotationStore.selected.regions.length >= regions"""
 
 _DRAWN = "() => new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
+
+
+def submit_button(page: Page) -> Locator:
+    """By the name that Label Studio 1.23 gives it, or that releases before did."""
+    return page.locator("[data-testid=bottombar-submit-button], button[aria-label=submit]").first
 
 
 class Editor:
@@ -51,7 +56,7 @@ class Editor:
         """Waits for the editor to have made a region of each id."""
         ids = {one["id"] for one in case.result if "id" in one}
         self.page.wait_for_function(_READY, arg=len(ids))
-        self.page.get_by_test_id("bottombar-submit-button").wait_for()
+        submit_button(self.page).wait_for()
         self.wait_until_drawn()
 
     def wait_until_drawn(self) -> None:
@@ -104,7 +109,7 @@ class Editor:
         return str(self.page.evaluate(_READS))
 
     def press_submit(self) -> None:
-        self.page.get_by_test_id("bottombar-submit-button").click()
+        submit_button(self.page).click()
 
     def dialog(self) -> str:
         """What a dialog over the editor says."""
