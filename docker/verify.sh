@@ -71,16 +71,24 @@ default_subnet_pools = [{"base" = "10.213.0.0/16", "size" = 24}]
 EOF
 export CONTAINERS_STORAGE_CONF=$WORK/storage.conf CONTAINERS_CONF=$WORK/containers.conf
 
+sweep() { # containers, volumes and networks: of this folder's podman, so all are ours
+    local ids
+    for _ in 1 2 3; do # one that was being started again may be in the way of the first attempt
+        ids=$(podman ps -aq 2>/dev/null)
+        [ -n "$ids" ] || break
+        podman rm -f -t 5 $ids >/dev/null 2>&1 || sleep 1
+    done
+    podman volume prune -f >/dev/null 2>&1 || true
+    podman network prune -f >/dev/null 2>&1 || true
+}
+
 pids=()
 cleanup() {
     trap - EXIT INT TERM
     set +e
     say "cleaning up"
     touch "$WORK/check/stop"
-    ids=$(podman ps -aq 2>/dev/null)
-    [ -z "$ids" ] || podman rm -f -t 5 $ids >/dev/null 2>&1
-    podman volume prune -f >/dev/null 2>&1
-    podman network prune -f >/dev/null 2>&1
+    sweep
     for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null; done
     if [ -z "${KEEP:-}" ]; then
         buildah rm --all >/dev/null 2>&1
@@ -179,6 +187,8 @@ compose() {
     DOCKER_HOST=unix://$WORK/podman.sock "$WORK/tools/docker-compose" --project-name $NAME --env-file "$WORK/env" \
         --file docker/docker-compose.yml --file docker/verify/compose.yml --ansi never "$@" 2>>"$WORK/compose.log"
 }
+sweep
+: >"$WORK/compose.log"
 compose config --quiet || fail "docker-compose.yml is refused: $(tail -n 3 "$WORK/compose.log")"
 compose --file docker/docker-compose.gpu.yml config --quiet || fail "docker-compose.gpu.yml is refused: $(tail -n 3 "$WORK/compose.log")"
 rm -f "$WORK/podman.sock"
