@@ -29,9 +29,20 @@ from labelloop.demo.label_studio import EXECUTABLE
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results"
 VERSIONS = (VERSION, "1.22.0", "1.20.0", "1.18.0")
-TESTS = ("test_client.py", "test_connect.py", "test_sync.py", "test_learning.py", "test_blind.py", "test_training.py")
-"""Those that use Label Studio as LabelLoop does, through its API; the others drive the editor in a browser, whose
-elements have other names in each release."""
+TESTS = (
+    "test_demo.py",
+    "test_client.py",
+    "test_connect.py",
+    "test_sync.py",
+    "test_learning.py",
+    "test_blind.py",
+    "test_training.py",
+    "test_structure.py",
+    "test_writing.py",
+    "test_round_trip.py",
+)
+"""The demo as its user sees it, what goes through the API, and predictions of every kind in the editor. The others pin
+down what Label Studio does by itself, or need it in an environment of their own."""
 OLD = "setuptools<81"
 """Older releases import pkg_resources, which newer ones of setuptools lack."""
 

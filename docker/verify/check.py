@@ -152,7 +152,7 @@ class Load:
         self._lock = threading.Lock()
         self.counts: Counter[str] = Counter()
         self.failures: list[str] = []
-        self.slowest: dict[str, float] = {}
+        self.slowest: dict[str, tuple[float, float]] = {}  # seconds, and when it began
         self.annotations: list[int] = []
         self.began = time.monotonic()
 
@@ -168,7 +168,8 @@ class Load:
         else:
             with self._lock:
                 self.counts[kind] += 1
-                self.slowest[kind] = max(self.slowest.get(kind, 0.0), time.monotonic() - began)
+                took = (round(time.monotonic() - began, 2), round(began - self.began, 1))
+                self.slowest[kind] = max(self.slowest.get(kind, took), took)
 
     def ask(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         """One call as Label Studio makes it, by a connection of its own. A name that podman's server forgets for a
@@ -229,7 +230,7 @@ class Load:
         took = until("every submitted annotation in the store", lambda: submitted <= self._place.labels(), 400)
         report = {
             "seconds": round(seconds, 1), "counts": dict(self.counts), "failures": self.failures,
-            "slowest_s": {kind: round(value, 2) for kind, value in self.slowest.items()},
+            "slowest_s": self.slowest,
             "submitted": len(submitted), "by_webhook": by_webhook, "in_store": len(submitted & self._place.labels()),
             "before": len(known), "waited_s": round(took, 1),
         }  # fmt: skip

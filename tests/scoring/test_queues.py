@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -306,3 +307,16 @@ def test_an_item_that_kills_its_workers_is_refused_in_the_end(
     jobs.drain("predict", bundle.digest)
     assert len(deaths) == wire.MOST_DELIVERIES
     assert scoring.status()["waiting"]["predict"] == 0
+
+
+def test_an_item_of_a_newer_web_process_is_answered(
+    scoring: Scoring, bundle: Bundle, engine: FakeEngine, place: Workplace
+) -> None:
+    scoring.score(bundle, [{"topic": "x"}], "predict", 0.0)
+    stream = wire.STREAM.format(lane="predict", digest=bundle.digest)
+    ((entry, fields),) = scoring.redis.xrange(stream)
+    scoring.redis.xdel(stream, entry)
+    scoring.redis.xadd(stream, {"item": json.dumps({**json.loads(fields[b"item"]), "not yet known": [1]})})
+    jobs.drain("predict", bundle.digest)
+    assert engine.texts == ["x"]
+    assert scoring.redis.xlen(stream) == 0

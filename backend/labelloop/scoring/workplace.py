@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import threading
@@ -49,6 +50,9 @@ class Item:
     index: int
     reply: str
     request: str = ""
+
+
+_ITEM_KEYS = {one.name for one in dataclasses.fields(Item)} - {"entry", "deliveries"}
 
 
 class Workplace:
@@ -222,7 +226,8 @@ class Workplace:
 
 def _item(entry: bytes, fields: dict[bytes, bytes], deliveries: int) -> Item:
     content = json.loads(fields[b"item"])
-    return Item(entry, deliveries, **{**content, "epoch": Epoch(*content["epoch"])})
+    known = {name: content[name] for name in _ITEM_KEYS & content.keys()}  # a web process may be newer than its worker
+    return Item(entry, deliveries, **{**known, "epoch": Epoch(*content["epoch"])})
 
 
 def _order(entry: bytes) -> tuple[int, int]:
