@@ -127,8 +127,22 @@ else
     lint="hadolint was not run: it could not be installed"
 fi
 if [ -x "$WORK/tools/bin/kubernetes-validate" ]; then
-    logged manifests "$WORK/tools/bin/kubernetes-validate" --strict docker/kubernetes/{namespace,web,worker,trainer}.yaml
-    manifests="valid by the schemas of Kubernetes $("$WORK/tools/bin/kubernetes-validate" --version); no cluster was there to run them"
+    files=(docker/kubernetes/base/{namespace,web,worker,trainer}.yaml)
+    rendered=
+    if command -v kubectl >/dev/null; then # Debian's kubernetes-client
+        rm -rf "$WORK/kubernetes"
+        cp -r docker/kubernetes "$WORK/kubernetes"
+        cp "$WORK"/kubernetes/base/secret.env.example "$WORK/kubernetes/base/secret.env"
+        files=()
+        for name in base gpu; do # without what KEDA defines, which no schema of Kubernetes knows
+            logged "manifests-$name" kubectl kustomize "$WORK/kubernetes/$name"
+            awk 'BEGIN { RS = "---\n" } !/kind: ScaledObject/ { printf "---\n%s", $0 }' "$WORK/manifests-$name.log" >"$WORK/$name.yaml"
+            files+=("$WORK/$name.yaml")
+        done
+        rendered="rendered by kubectl kustomize, with and without GPUs, and "
+    fi
+    logged manifests "$WORK/tools/bin/kubernetes-validate" --strict "${files[@]}"
+    manifests="${rendered}valid by the schemas of Kubernetes $("$WORK/tools/bin/kubernetes-validate" --version); no cluster was there to run them"
 else
     manifests="not checked: kubernetes-validate could not be installed"
 fi

@@ -188,9 +188,13 @@ def test_new_secrets_are_made_once(tmp_path: Path) -> None:
 
 
 def test_manifests_name_what_is_there() -> None:
-    (kustomization,) = load("kubernetes/kustomization.yaml")
-    documents = [one for name in kustomization["resources"] for one in load(f"kubernetes/{name}")]
-    named = {image["name"] for image in kustomization["images"]}
+    (base,) = load("kubernetes/base/kustomization.yaml")
+    (gpu,) = load("kubernetes/gpu/kustomization.yaml")
+    documents = [one for name in base["resources"] for one in load(f"kubernetes/base/{name}")]
+    named = {image["name"] for image in base["images"]}
+    assert {one["name"] for one in gpu["images"]} <= {one["newName"] for one in base["images"]}
+    (beneath,) = gpu["resources"]  # kustomize takes no folder that the overlay itself lies in
+    assert (DOCKER / "kubernetes/gpu" / beneath).resolve() == DOCKER / "kubernetes/base"
     kinds = {(one["kind"], one["metadata"]["name"]) for one in documents}
     for one in documents:
         if one["kind"] in {"Deployment", "StatefulSet"}:
@@ -206,7 +210,7 @@ def test_manifests_name_what_is_there() -> None:
 
 
 def test_the_scaler_reads_what_status_tells(tmp_path: Path) -> None:
-    (scaler,) = load("kubernetes/scaler.yaml")
+    (scaler,) = load("kubernetes/base/scaler.yaml")
     with EmbeddedRedis(tmp_path) as server:
         scoring = Scoring(server.url, Settings(data_dir=tmp_path))
         told = {"queues": scoring.status()}
