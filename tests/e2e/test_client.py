@@ -139,6 +139,16 @@ def test_what_the_import_drops_is_found(studio: StudioClient, project: MakeProje
     assert {prediction["task"] for prediction in made.predictions()} == {ids[0], ids[2]}
 
 
+def test_what_the_import_drops_is_posted_where_our_validator_has_passed_it(
+    studio: StudioClient, project: MakeProject
+) -> None:
+    made = project(FLAT, texts(3))
+    ids = [task["id"] for task in made.tasks()]
+    done = studio.import_predictions(made.id, [one(ids[0]), one(ids[1], "Bogus"), one(ids[2])], checked=True)
+    assert (done.created, done.refused) == (3, {})
+    assert sorted(prediction["task"] for prediction in made.predictions()) == ids
+
+
 def test_a_deleted_task_does_not_take_the_others_with_it(studio: StudioClient, project: MakeProject) -> None:
     made = project(FLAT, texts(8))
     ids = [task["id"] for task in made.tasks()]

@@ -25,8 +25,8 @@ _DRAWN = "() => new Promise(drawn => requestAnimationFrame(() => requestAnimatio
 
 
 def submit_button(page: Page) -> Locator:
-    """By the name that Label Studio 1.23 gives it, or that releases before did."""
-    return page.locator("[data-testid=bottombar-submit-button], button[aria-label=submit]").first
+    """By the name that Label Studio 1.22 and 1.23 give it, or that releases before did."""
+    return page.locator("button[aria-label='Submit current annotation'], button[aria-label=submit]").first
 
 
 class Editor:

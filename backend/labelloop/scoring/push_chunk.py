@@ -61,7 +61,7 @@ def score_chunk(job: PushJob) -> None:
     stored = 0
     if chunk.predictions:
         fields = job.version.bundle.fields
-        imported = job.ask(lambda: job.studio.import_predictions(job.project, chunk.predictions, fields))
+        imported = job.ask(lambda: job.studio.import_predictions(job.project, chunk.predictions, fields, checked=True))
         stored = imported.created
         chunk.failed |= imported.refused
 

@@ -21,6 +21,7 @@ Json = dict[str, Any]
 _IDS_PER_REQUEST = 200  # in the address, which proxies cut at 8 kB
 _SLOW_S = 60.0  # a backend is called, several times, before these answer
 _READ_ALL = 2000  # projects up to this size are read whole to draw a sample
+_DROPPED = "Label Studio's own validator dropped it without giving a reason (its log has it)"
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,17 @@ class Project:
 
 @dataclass
 class Imported:
-    """What became of predictions: how many are stored, and by task id why one is not."""
+    """What became of predictions: how many are stored, and by task id why one is not. ``one_by_one``: those stored ones
+    that the import for many does not take."""
 
     created: int = 0
     refused: dict[int, str] = field(default_factory=dict)
+    one_by_one: int = 0
 
     def __iadd__(self, other: Imported) -> Imported:
         self.created += other.created
         self.refused |= other.refused
+        self.one_by_one += other.one_by_one
         return self
 
 
@@ -251,23 +255,30 @@ class StudioClient:
     # Predictions
 
     def import_predictions(
-        self, project_id: int, predictions: Sequence[Json], fields: Sequence[Field] = ()
+        self, project_id: int, predictions: Sequence[Json], fields: Sequence[Field] = (), *, checked: bool = False
     ) -> Imported:
         """Stores predictions {"task": id, "result", "score", "model_version"} beside those that are there.
 
         Label Studio drops what its own validator dislikes without a word, so what is missing afterwards is found and
         reported; and it refuses a whole call for one wrong item, which is then found by halving. Formats that only its
         editor takes (see ``import_refuses``, which reads ``fields``) are posted one by one, which is slower.
+
+        Args:
+            checked: our validator has let them through: whatever else the import drops is posted one by one, too. The
+                validators of older releases have gaps of their own: 1.22 refuses every region of HyperTextLabels.
         """
         done = Imported()
         single = [one for one in predictions if import_refuses(one, fields)]
         several = [one for one in predictions if not import_refuses(one, fields)]
         if several:
             done += self._import(project_id, several)
+            if checked and done.refused:
+                single += [one for one in several if done.refused.pop(one["task"], None) == _DROPPED]
         for one in single:
             try:
                 self.add_prediction(one)
                 done.created += 1
+                done.one_by_one += 1
             except StudioError as error:
                 if error.http_status not in {400, 404}:
                     raise
@@ -296,9 +307,8 @@ class StudioClient:
             for task in self.tasks_by_ids(project_id, [one["task"] for one in predictions])
             for prediction in task.get("predictions") or ()
         }
-        reason = "Label Studio's own validator dropped it without giving a reason (its log has it)"
         dropped = [one["task"] for one in predictions if (one["task"], one.get("model_version")) not in stored]
-        return Imported(created, dict.fromkeys(dropped, reason))
+        return Imported(created, dict.fromkeys(dropped, _DROPPED))
 
     def add_prediction(self, prediction: Json) -> Json:
         """Stores one prediction, which Label Studio does not validate. Returns it with its id."""
