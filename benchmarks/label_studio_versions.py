@@ -102,8 +102,8 @@ def write(whole: Json) -> None:
     lines = ["# LabelLoop on several releases of Label Studio", "", f"`{whole['setting']['command']}`", ""]
     lines += ["; ".join(f"{name}: {value}" for name, value in whole["setting"].items() if name != "command") + ".", ""]
     lines += [
-        "Tests of tests/e2e against the real server of each release, its editor in a browser: passed of those that ran.",
-        f"Not run on others than {VERSION}: tests of what that release does by itself ({', '.join(OWN)}).",
+        "Tests of tests/e2e against the real server of each release, its editor in a browser: passed of those that",
+        f"ran. Not run on others than {VERSION}: tests of what that release does by itself ({', '.join(OWN)}).",
         "",
     ]
     lines += [f"| test file | {' | '.join(releases)} |", "|---" * (len(releases) + 1) + "|"]

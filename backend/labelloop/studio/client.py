@@ -272,8 +272,10 @@ class StudioClient:
         several = [one for one in predictions if not import_refuses(one, fields)]
         if several:
             done += self._import(project_id, several)
-            if checked and done.refused:
-                single += [one for one in several if done.refused.pop(one["task"], None) == _DROPPED]
+            if checked:
+                dropped = {task for task, reason in done.refused.items() if reason == _DROPPED}
+                single += [one for one in several if one["task"] in dropped]
+                done.refused = {task: reason for task, reason in done.refused.items() if task not in dropped}
         for one in single:
             try:
                 self.add_prediction(one)
