@@ -1,5 +1,6 @@
 """The README says what is so: settings with their defaults, commands, and dependencies."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -43,3 +44,11 @@ def test_every_pinned_dependency_is_in_the_constraints() -> None:
     }
     for requirement in project["dependencies"]:
         assert re.split(r"[\[<>=~!; ]", requirement)[0].lower() in pins, requirement
+
+
+def test_the_releases_of_label_studio_stand_as_they_were_measured() -> None:
+    measured = json.loads((ROOT / "benchmarks/results/label_studio_versions.json").read_text())["releases"]
+    for release, its in measured.items():
+        passed = sum(one["passed"] for one in its["files"].values())
+        failed = sum(len(one["failed"]) for one in its["files"].values())
+        assert f"| {release} | {passed} of {passed + failed} |" in README

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from support.round_trip_cases import chosen_side
+
 Json = dict[str, Any]
 
 
@@ -185,7 +187,7 @@ PAIR = Sample(
                 "two": "Plants need sunlight because photosynthesis turns light into the sugar that they live on.",
             },
             ('better: "right"', 'kind: [["Science", "Biology"]]'),
-            {"ticked": ("Biology",), "seen": (".bg-primary-background:has-text('photosynthesis')",)},
+            {"ticked": ("Biology",), "seen": (chosen_side("photosynthesis"),)},
         ),
     ),
 )
