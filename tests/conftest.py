@@ -9,7 +9,7 @@ import pytest
 from labelloop.cli import shared
 from labelloop.learning.store import Store
 from labelloop.settings import Settings, get_settings
-from support.postgresql import NONE, empty, find_programs, own_schema, private_server
+from support.postgresql import NONE, drop_schema, empty, find_programs, own_schema, private_server
 
 TESTS = Path(__file__).parent
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
@@ -66,6 +66,7 @@ def postgresql() -> Iterator[str]:
     name = f"labelloop_{WORKER or 'alone'}"
     if given := os.environ.get("LABELLOOP_TEST_DATABASE_URL"):
         yield own_schema(given, name)
+        drop_schema(given, name)
         return
     programs = find_programs()
     if programs is None:

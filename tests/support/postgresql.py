@@ -71,24 +71,38 @@ def private_server(programs: Path) -> Iterator[str]:
 
 def own_schema(url: str, name: str) -> str:
     """The address of an empty schema in a database; each process that tests has one."""
-    engine = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"))
-    with engine.begin() as connection:
-        connection.execute(sa.text(f"DROP SCHEMA IF EXISTS {name} CASCADE"))
+    drop_schema(url, name)
+    with _connected(url) as connection:
         connection.execute(sa.text(f"CREATE SCHEMA {name}"))
-    engine.dispose()
     its = sa.make_url(url)
     return its.update_query_dict({"options": f"-csearch_path={name}"}).render_as_string(False)
 
 
+def drop_schema(url: str, name: str) -> None:
+    """Leaves nothing of it; nor is anything lost where it is not there."""
+    with _connected(url) as connection:
+        connection.execute(sa.text("SET LOCAL lock_timeout = '20s'"))
+        connection.execute(sa.text(f"DROP SCHEMA IF EXISTS {name} CASCADE"))
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[sa.Connection]:
+    """In one transaction."""
+    engine = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"))
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
 def empty(url: str) -> None:
     """Empties every table, and counts from one again: in milliseconds, where making them anew takes far longer."""
-    engine = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"))
-    with engine.begin() as connection:
+    with _connected(url) as connection:
         names = set(sa.inspect(connection).get_table_names()) - {"alembic_version"}
         if names:
             connection.execute(sa.text("SET LOCAL lock_timeout = '20s'"))
             connection.execute(sa.text(f"TRUNCATE {', '.join(sorted(names))} RESTART IDENTITY CASCADE"))
-    engine.dispose()
 
 
 def _answers(url: str) -> bool:
