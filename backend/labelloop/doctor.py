@@ -110,7 +110,7 @@ def _store(settings: Settings) -> Iterator[Finding]:
 
 def _redis(settings: Settings) -> Iterator[Finding]:
     from labelloop.scoring.embedded import find_server
-    from labelloop.scoring.queues import Scoring
+    from labelloop.scoring.queues import Scoring, tell_queues
 
     if not settings.redis_url and not settings.redis_note.is_file():
         server = find_server()
@@ -118,7 +118,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         return
     scoring = Scoring(settings.find_redis_url(), settings)
     state = scoring.status()
-    yield Finding("redis", "ok", f"answers; {state}")
+    yield Finding("redis", "ok", f"answers; {tell_queues(state)}, {len(state['workers'])} workers")
     if not state.get("workers"):
         yield Finding(
             "worker", "bad", "no worker is alive", "Start `labelloop up`, or `labelloop worker` beside the web."

@@ -141,7 +141,7 @@ def status() -> None:
     from labelloop.learning import blind
     from labelloop.learning.refreshes import WHY
     from labelloop.scoring import refresh
-    from labelloop.scoring.queues import Scoring
+    from labelloop.scoring.queues import Scoring, tell_queues
 
     settings = get_settings()
     store = open_store(settings)
@@ -173,7 +173,7 @@ def status() -> None:
             )
     scoring = Scoring(settings.find_redis_url(), settings)
     state = scoring.status()
-    out.print(f"Waiting items: {state['waiting']}, jobs: {state['jobs']}", highlight=False)
+    out.print(f"{tell_queues(state)}.", highlight=False)
     for connection in store.connections():
         for training in refresh.progress(scoring.redis, connection.id):
             share = f" {training.share:.0%}" if training.state == "training" else ""

@@ -185,6 +185,16 @@ def standing(redis: RedisBytes) -> dict[str, Any]:
         }
 
 
+def tell_queues(state: Mapping[str, Any]) -> str:
+    """What waits, of ``Scoring.status``, in words.
+
+    >>> tell_queues({"waiting": {"interactive": 0, "predict": 3}, "jobs": {"push": 1}})
+    'waiting items: 0 interactive, 3 predict; waiting jobs: 1 push'
+    """
+    waiting, jobs = (", ".join(f"{count} {lane}" for lane, count in state[what].items()) for what in ("waiting", "jobs"))
+    return f"waiting items: {waiting}; waiting jobs: {jobs}"
+
+
 def no_worker(lane: str) -> NoWorkerError:
     return NoWorkerError(f"No worker serves the queue '{lane}'.", "Start one: `labelloop worker` (or `labelloop up`).")
 
