@@ -1,4 +1,5 @@
-"""Takes the README's pictures: a running demo's Data Manager and a pre-annotated task, in headless Chromium.
+"""Takes the README's pictures: a running demo's Data Manager, a pre-annotated task, and the page to watch, in headless
+Chromium. The page tells what people did so far, so label some tasks first.
 
 Run while `make demo` is up: .venv/bin/python scripts/screenshot.py [DATA_DIR of the demo]
 """
@@ -48,6 +49,14 @@ def pre_annotated_task(page: Page, url: str, project_id: int, task_id: int, file
     page.screenshot(path=file)
 
 
+def page_to_watch(page: Page, studio: LabelStudioServer, project_id: int, file: Path) -> None:
+    """What LabelLoop's own page says of the project."""
+    (backend,) = studio.request("GET", "/api/ml", params={"project": project_id}).json()
+    page.set_viewport_size({"width": 900, "height": 760})
+    page.goto(f"{backend['url']}/status")
+    page.screenshot(path=file)
+
+
 def shown(tasks: list[dict[str, Any]]) -> int:
     """The id of the task to show: at the upper quartile of the scores, of those that have every control filled in.
 
@@ -72,6 +81,7 @@ def main() -> int:
             data_manager(page, studio.url, project_id, options.out / "data-manager.png")
             task_id = shown(read_tasks(studio, project_id))
             pre_annotated_task(page, studio.url, project_id, task_id, options.out / "pre-annotated-task.png")
+            page_to_watch(page, studio, project_id, options.out / "status-page.png")
     except LabelLoopError as error:
         sys.stderr.write(f"{error.message}\n{error.remedy}\n")
         return error.exit_code

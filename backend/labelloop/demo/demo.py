@@ -291,12 +291,14 @@ def _check(
 
 def _show_next(console: Console, studio: LabelStudioServer, project_id: int, settings: Settings, logs: Path) -> None:
     beside = Path(sys.executable).with_name("labelloop")
+    backends = studio.request("GET", "/api/ml", params={"project": project_id}).json()
+    page = f"{backends[0]['url'] if backends else settings.backend_url}/status"
     command = "labelloop" if shutil.which("labelloop") else str(beside)
     console.print(
         f"""
 [bold]Label Studio[/]   {studio.url}/projects/{project_id}/data
 [bold]Log in as[/]      {studio.email}   password  {studio.password}
-[bold]LabelLoop[/]      {settings.backend_url}/status
+[bold]To watch[/]       {page}
 
 What to try next
   1. Open the address, log in, press [bold]Label All Tasks[/]: each task comes filled in, the least certain first.

@@ -16,9 +16,12 @@ from labelloop.studio.acceptance import regions_of
 
 LATEST = 100
 """So many of the latest annotations that answered a suggestion say how far people agree."""
+BLOCK = 20
+"""Suggestions of one point of the curve of agreement."""
 MOST = 100
 """Connections that are told apart, those with the most changes of labels; each costs time series."""
 _MOST_FIELDS = 20
+_MOST_BLOCKS = 60
 _ANSWERED = ("accepted", "edited", "rejected")
 
 
@@ -68,6 +71,33 @@ def observe(store: Store, former: Observed | None = None) -> Observed:
             if number in said
         }
     return Observed(len(epochs), pending or 0, said, refreshes)
+
+
+def agreement_blocks(store: Store, connection_id: int) -> list[float]:
+    """The share of suggestions that people left as they were, of each ``BLOCK`` in a row, the oldest first: at most
+    the last ``_MOST_BLOCKS`` blocks, which are whole.
+
+    Raises:
+        StoreDownError: as ``Store``.
+    """
+    mine = (AnnotationRow.connection_id == connection_id, ~AnnotationRow.deleted, AnnotationRow.how.in_(_ANSWERED))
+    with store.session() as session:
+        count = session.scalar(select(func.count()).select_from(AnnotationRow).where(*mine)) or 0
+        first = max(0, count // BLOCK - _MOST_BLOCKS) * BLOCK
+        ordered = select(AnnotationRow.how).where(*mine).order_by(AnnotationRow.epoch, AnnotationRow.annotation_id)
+        left = [how == "accepted" for how in session.scalars(ordered.offset(first))]
+    return [sum(left[start : start + BLOCK]) / BLOCK for start in range(0, len(left) - BLOCK + 1, BLOCK)]
+
+
+def said(store: Store, connection_id: int) -> Said:
+    """What people have said in one connection.
+
+    Raises:
+        StoreDownError: as ``Store``.
+    """
+    with store.session() as session:
+        epoch = session.scalar(select(ConnectionRow.memory_epoch).where(ConnectionRow.id == connection_id)) or 0
+        return _said(session, connection_id, epoch)
 
 
 def _said(session: Session, connection: int, epoch: int) -> Said:

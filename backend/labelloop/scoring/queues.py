@@ -191,8 +191,8 @@ def tell_queues(state: Mapping[str, Any]) -> str:
     >>> tell_queues({"waiting": {"interactive": 0, "predict": 3}, "jobs": {"push": 1}})
     'waiting items: 0 interactive, 3 predict; waiting jobs: 1 push'
     """
-    waiting, jobs = (", ".join(f"{count} {lane}" for lane, count in state[what].items()) for what in ("waiting", "jobs"))
-    return f"waiting items: {waiting}; waiting jobs: {jobs}"
+    each = [", ".join(f"{count} {lane}" for lane, count in state[what].items()) for what in ("waiting", "jobs")]
+    return f"waiting items: {each[0]}; waiting jobs: {each[1]}"
 
 
 def no_worker(lane: str) -> NoWorkerError:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 
 from labelloop import __version__
 from labelloop.errors import UnavailableError
-from labelloop.learning import blind
+from labelloop.learning import blind, observed, refreshes
 from labelloop.learning.store import Connection, Store
 from labelloop.scoring import refresh
 from labelloop.settings import Settings
+from labelloop.web import page
 from labelloop.web.protocol import backend
 
 blueprint = Blueprint("status", __name__)
@@ -44,11 +45,21 @@ def describe(store: Store, one: Connection, settings: Settings) -> dict[str, Any
 
 @blueprint.get("/k/<key>/status")
 def connection_status(key: str) -> Response:
-    """The connection of this key."""
-    one = backend().connection(key)
-    return jsonify(
-        {**describe(backend().store, one, backend().settings), "training": _training(one), "queues": _queues()}
-    )
+    """The connection of this key; a browser is shown a page.
+
+    JSON, unless the request accepts text/html rather.
+    """
+    one, store = backend().connection(key), backend().store
+    told = {**describe(store, one, backend().settings), "training": _training(one), "queues": _queues()}
+    if request.accept_mimetypes.best_match(["application/json", "text/html"]) != "text/html":
+        answer = jsonify(told)
+    else:
+        people, blocks = observed.said(store, one.id), observed.agreement_blocks(store, one.id)
+        shown = page.render(told, store.champion(one.id), people, blocks, refreshes.listed(store, one.id, most=8))
+        answer = Response(shown, content_type="text/html; charset=utf-8")
+        answer.headers.update(page.HEADERS)
+    answer.headers["Vary"] = "Accept"
+    return answer
 
 
 @blueprint.post("/k/<key>/refresh")
