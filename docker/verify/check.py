@@ -10,6 +10,7 @@ python check.py load FOLDER            calls and labels until FOLDER/stop appear
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import threading
 import time
@@ -166,37 +167,50 @@ class Load:
                 self.counts[f"{kind} failed"] += 1
                 self.failures.append(f"{began - self.began:.1f} s: {kind}: {type(error).__name__}: {error}"[:300])
         else:
-            with self._lock:
-                self.counts[kind] += 1
-                took = (round(time.monotonic() - began, 2), round(began - self.began, 1))
-                self.slowest[kind] = max(self.slowest.get(kind, took), took)
+            self.note(kind, began)
 
-    def ask(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
-        """One call as Label Studio makes it, by a connection of its own. A name that podman's server forgets for a
-        moment, whenever a container comes or goes, is asked for again; that is counted."""
-        for attempt in range(4):
+    def note(self, kind: str, began: float) -> None:
+        """It went well, and has just ended."""
+        took = (round(time.monotonic() - began, 2), round(began - self.began, 1))
+        with self._lock:
+            self.counts[kind] += 1
+            self.slowest[kind] = max(self.slowest.get(kind, took), took)
+
+    def address(self) -> str:
+        """Where the name leads to by which Label Studio calls. podman's server forgets names for a moment, or is
+        silent, whenever a container comes or goes: so it is timed by itself, and asked again where it knows nothing."""
+        url = httpx.URL(self._place.backend["url"])
+        for _ in range(4):
+            began = time.monotonic()
             try:
-                answer = httpx.request(method, f"{self._place.backend['url']}{path}", **arguments)
-                break
-            except httpx.ConnectError as error:
-                if "Name or service not known" not in str(error) or attempt == 3:
-                    raise
+                found = socket.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+            except socket.gaierror:
                 with self._lock:
                     self.counts["name looked up again"] += 1
                 time.sleep(0.3)
+            else:
+                self.note("name looked up", began)
+                return str(url.copy_with(host=found[0][4][0]))
+        return str(url)  # the call fails by it, and is counted
+
+    def ask(self, method: str, url: str, **arguments: Any) -> dict[str, Any]:
+        """One call as Label Studio makes it, by a connection of its own."""
+        answer = httpx.request(method, url, **arguments)
         if answer.is_error:
             raise RuntimeError(f"HTTP {answer.status_code} {answer.text}")
         return dict(answer.json())
 
     def health(self) -> None:
+        url = self.address()
         with self.call("health"):
-            self.ask("GET", "/health", timeout=10)
+            self.ask("GET", f"{url}/health", timeout=10)
 
     def predict(self, number: int) -> None:
         text = f"The lamp {number} that I ordered flickers; may I send it back?"
+        url = self.address()
         with self.call("predict"):
             body = {"tasks": [{"id": 10_000_000 + number, "data": {"text": text}}]}
-            (result,) = self.ask("POST", "/predict", json=body, timeout=60)["results"]
+            (result,) = self.ask("POST", f"{url}/predict", json=body, timeout=60)["results"]
             with self._lock:
                 self.counts["predict: later than 1 s, answered with nothing yet"] += "error" in result
 
