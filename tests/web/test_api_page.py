@@ -58,7 +58,7 @@ def test_every_request_is_answered_as_the_page_shows(web: Web) -> None:
                 assert all(re.search(rf"^{re.escape(line)}(\.0)?$", done.text, re.MULTILINE)
                            for line in answer.text.splitlines()), done.text  # fmt: skip
     finally:
-        redis.delete(alive, wire.REFRESH_WANTED, wire.rq_list("refresh"))
+        redis.delete(alive, wire.REFRESH_WANTED, wire.rq_list("refresh"), wire.REFRESH.format(connection=1))
 
 
 def test_every_route_is_on_the_page(web: Web) -> None:
