@@ -310,7 +310,7 @@ version() { podman run --rm --entrypoint "$2" "localhost/$1" "${@:3}" 2>/dev/nul
         "Linux $(uname -r), $(podman --version), buildah $(buildah --version | cut -d' ' -f3), $(runc --version | sed -n 1p)," \
         "storage driver $driver. Public images were not reached: Debian $(podman run --rm $BASE cat /etc/debian_version 2>/dev/null) is made by" \
         "debootstrap; stand-ins are $(version stand-in-postgres postgres --version), Redis $(version stand-in-redis redis-server --version |
-            sed 's/.*v=\([0-9.]*\).*/\1/') and Label Studio 1.23.2 from pip. Other work ran on the machine meanwhile, so read no speed from this."
+            sed 's/.*v=\([0-9.]*\).*/\1/') and Label Studio 1.23.2 from pip. Label Studio, LabelLoop and the load share these cores, so read no speed from this."
     echo
     echo "$lint. Manifests: $manifests."
     echo "Docker Compose $("$WORK/tools/docker-compose" version --short) took docker-compose.yml, and docker-compose.gpu.yml beside it (\`config\`), and" \

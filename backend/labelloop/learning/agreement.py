@@ -17,12 +17,12 @@ from datetime import datetime
 from scipy.stats import hypergeom
 from sqlalchemy import select
 
+from labelloop.learning.observed import ANSWERED, kept_by_block
 from labelloop.learning.store import Store
 from labelloop.learning.tables import AnnotationRow
 
 ALPHA = 0.05
 BLOCK = 100
-_ANSWERED = ("accepted", "edited", "rejected")
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Fall:
 def fallen(store: Store, connection_id: int, since: datetime) -> Fall | None:
     """The fall of agreement since a moment; None where there is none that chance would not explain."""
     mine = (AnnotationRow.connection_id == connection_id, ~AnnotationRow.deleted)
-    asked = select(AnnotationRow.how).where(*mine, AnnotationRow.how.in_(_ANSWERED), AnnotationRow.updated_at > since)
+    asked = select(AnnotationRow.how).where(*mine, AnnotationRow.how.in_(ANSWERED), AnnotationRow.updated_at > since)
     with store.session() as session:
         found = session.scalars(asked.order_by(AnnotationRow.updated_at, AnnotationRow.annotation_id))
         return first_fall([how == "accepted" for how in found])
@@ -48,7 +48,7 @@ def fallen(store: Store, connection_id: int, since: datetime) -> Fall | None:
 
 def first_fall(left: Sequence[bool]) -> Fall | None:
     """As ``fallen``. ``left``: of each suggestion, in their order, whether it was left as it was."""
-    blocks = [sum(left[start : start + BLOCK]) for start in range(0, len(left) - BLOCK + 1, BLOCK)]
+    blocks = kept_by_block(left, BLOCK)
     for look, after in enumerate(blocks[1:], 1):
         chance = float(hypergeom.cdf(after, 2 * BLOCK, blocks[0] + after, BLOCK))
         if chance <= ALPHA / (look * (look + 1)):

@@ -22,7 +22,8 @@ MOST = 100
 """Connections that are told apart, those with the most changes of labels; each costs time series."""
 _MOST_FIELDS = 20
 _MOST_BLOCKS = 60
-_ANSWERED = ("accepted", "edited", "rejected")
+ANSWERED = ("accepted", "edited", "rejected")
+"""How an annotation came to be that answers a suggestion."""
 
 
 @dataclass(frozen=True)
@@ -80,35 +81,44 @@ def agreement_blocks(store: Store, connection_id: int) -> list[float]:
     Raises:
         StoreDownError: as ``Store``.
     """
-    mine = (AnnotationRow.connection_id == connection_id, ~AnnotationRow.deleted, AnnotationRow.how.in_(_ANSWERED))
+    mine = (AnnotationRow.connection_id == connection_id, ~AnnotationRow.deleted, AnnotationRow.how.in_(ANSWERED))
     with store.session() as session:
         count = session.scalar(select(func.count()).select_from(AnnotationRow).where(*mine)) or 0
         first = max(0, count // BLOCK - _MOST_BLOCKS) * BLOCK
         ordered = select(AnnotationRow.how).where(*mine).order_by(AnnotationRow.epoch, AnnotationRow.annotation_id)
         left = [how == "accepted" for how in session.scalars(ordered.offset(first))]
-    return [sum(left[start : start + BLOCK]) / BLOCK for start in range(0, len(left) - BLOCK + 1, BLOCK)]
+    return [kept / BLOCK for kept in kept_by_block(left, BLOCK)]
 
 
-def said(store: Store, connection_id: int) -> Said:
-    """What people have said in one connection.
+def kept_by_block(left: Sequence[bool], size: int) -> list[int]:
+    """How many suggestions were left as they were, of each whole block of ``size`` in a row."""
+    return [sum(left[start : start + size]) for start in range(0, len(left) - size + 1, size)]
+
+
+def agreement(store: Store, connection_id: int) -> tuple[float | None, dict[str, float]]:
+    """``Said.agreement`` and ``Said.by_field`` of one connection.
 
     Raises:
         StoreDownError: as ``Store``.
     """
     with store.session() as session:
-        epoch = session.scalar(select(ConnectionRow.memory_epoch).where(ConnectionRow.id == connection_id)) or 0
-        return _said(session, connection_id, epoch)
+        return _agreement(session, connection_id)
 
 
 def _said(session: Session, connection: int, epoch: int) -> Said:
     mine = (AnnotationRow.connection_id == connection, ~AnnotationRow.deleted)
     by_how = select(AnnotationRow.how, func.count()).where(*mine).group_by(AnnotationRow.how)
     how = {str(name): count for name, count in session.execute(by_how)}
-    answered = select(AnnotationRow.how, AnnotationRow.result).where(*mine, AnnotationRow.how.in_(_ANSWERED))
+    return Said(epoch, how, *_agreement(session, connection))
+
+
+def _agreement(session: Session, connection: int) -> tuple[float | None, dict[str, float]]:
+    mine = (AnnotationRow.connection_id == connection, ~AnnotationRow.deleted, AnnotationRow.how.in_(ANSWERED))
+    answered = select(AnnotationRow.how, AnnotationRow.result).where(*mine)
     latest = session.execute(answered.order_by(AnnotationRow.epoch.desc()).limit(LATEST))
     answers = [(str(name), regions_of(result)) for name, result in latest]
-    agreement = sum(name == "accepted" for name, _ in answers) / len(answers) if answers else None
-    return Said(epoch, how, agreement, by_field(answers))
+    whole = sum(name == "accepted" for name, _ in answers) / len(answers) if answers else None
+    return whole, by_field(answers)
 
 
 def by_field(answers: Iterable[tuple[str, Sequence[Mapping[str, Any]]]]) -> dict[str, float]:

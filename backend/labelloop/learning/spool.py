@@ -89,6 +89,9 @@ class Spool:
                 path.unlink(missing_ok=True)
                 done += 1
             return done
+        except (LabelLoopError, OSError):
+            self.waiting = True
+            raise
         finally:
             self._busy.release()
 
@@ -114,7 +117,6 @@ class Spool:
         try:
             done = self.replay(deliver)
         except (LabelLoopError, OSError) as error:
-            self.waiting = True
             log.error("the events that waited on disk cannot be replayed yet: %s", error)
         else:
             if done:

@@ -8,13 +8,13 @@ import sys
 
 from labelloop.errors import LabelLoopError
 from labelloop.scoring import wire
-from labelloop.scoring.queues import living_workers
+from labelloop.scoring.queues import is_warm, living_workers
 from labelloop.settings import get_settings
 
 
 def beats(redis: wire.RedisBytes, host: str) -> bool:
     """Whether a worker of ``host`` has said within ``wire.ALIVE_S`` seconds that it lives and is past its start."""
-    return any(one["host"] == host and one["state"] != "starting" for one in living_workers(redis))
+    return any(one["host"] == host and is_warm(one) for one in living_workers(redis))
 
 
 def main() -> int:

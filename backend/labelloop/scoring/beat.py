@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from labelloop.engines.memory import in_use
 from labelloop.scoring import freshen, push, reading, refresh, tickets, wire
-from labelloop.scoring.queues import living_workers
+from labelloop.scoring.queues import is_warm, living_workers
 from labelloop.scoring.workplace import Workplace
 
 log = logging.getLogger(__name__)
@@ -102,9 +102,7 @@ class Beat(threading.Thread):
     def _hand_over(self, lane: str) -> None:
         """Leaves the lane to another warm worker at once: until its next beat, calls would be told that none lives."""
         key = wire.ALIVE.format(lane=lane)
-        others = [
-            one for one in living_workers(self._place.redis) if lane in one["queues"] and one["state"] != "starting"
-        ]
+        others = [one for one in living_workers(self._place.redis) if lane in one["queues"] and is_warm(one)]
         if others:
             self._place.redis.set(key, others[0]["name"], ex=wire.ALIVE_S)
         else:

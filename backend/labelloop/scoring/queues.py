@@ -219,12 +219,17 @@ def living_workers(redis: RedisBytes) -> list[dict[str, Any]]:
     return workers
 
 
+def is_warm(worker: Mapping[str, Any]) -> bool:
+    """Whether one of ``living_workers`` is past its start, with its models loaded."""
+    return bool(worker["state"] != "starting")
+
+
 def workers_alive(settings: Settings, queue: str) -> int:
     """How many warm workers serve a queue; 0 too where Redis does not answer."""
     redis = wire.connect(settings.find_redis_url())
     try:
         with redis_errors():
-            return sum(queue in one["queues"] and one["state"] != "starting" for one in living_workers(redis))
+            return sum(queue in one["queues"] and is_warm(one) for one in living_workers(redis))
     except QueueDownError:
         return 0
     finally:

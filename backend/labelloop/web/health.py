@@ -67,7 +67,7 @@ class Readiness:
         serving = [one for one in living if "interactive" in one["queues"]]
         if not serving:
             return "No worker lives."
-        return "" if any(one["state"] != "starting" for one in serving) else "No worker has loaded its models yet."
+        return "" if any(map(queues.is_warm, serving)) else "No worker has loaded its models yet."
 
     def _store(self) -> str:
         try:

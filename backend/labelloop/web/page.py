@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment
 
-from labelloop.learning.observed import BLOCK, Said
+from labelloop.learning.observed import BLOCK
 from labelloop.learning.refreshes import WHY, Refresh
 from labelloop.learning.store import Version
 from labelloop.scoring.queues import tell_queues
@@ -34,17 +34,21 @@ _PAGE = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_
 
 
 def render(
-    told: Mapping[str, Any], version: Version | None, said: Said, blocks: Sequence[float], attempts: Sequence[Refresh]
+    told: Mapping[str, Any],
+    version: Version | None,
+    agreement: tuple[float | None, Mapping[str, float]],
+    blocks: Sequence[float],
+    attempts: Sequence[Refresh],
 ) -> str:
     """The page.
 
     Args:
         told: as the route answers in JSON.
         version: that serves.
-        said, blocks: of ``observed.said`` and ``observed.agreement_blocks``.
+        agreement, blocks: of ``observed.agreement`` and ``observed.agreement_blocks``.
         attempts: to train, the latest first.
     """
-    parts = [(name, words, said.how.get(name, 0)) for name, words in _HOW.items()]
+    parts = [(name, words, told["labels"][name]) for name, words in _HOW.items()]
     queues = told["queues"]
     return _PAGE.render(
         **{**told, "title": told["title"] or "A project", "version": version},
@@ -53,8 +57,8 @@ def render(
         alerts=_alerts(queues),
         parts=parts,
         total=sum(count for _, _, count in parts),
-        agreement=said.agreement,
-        kept=said.by_field,
+        agreement=agreement[0],
+        kept=agreement[1],
         curve=_curve(blocks),
         grid=[(_y(share), f"{100 * share:.0f} %") for share in (0.0, 0.5, 1.0)],
         block=BLOCK,

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, jsonify, request
 from labelloop import __version__
 from labelloop.errors import UnavailableError
 from labelloop.learning import blind, observed, refreshes
-from labelloop.learning.store import Connection, Store
+from labelloop.learning.store import Connection, Store, Version
 from labelloop.scoring import refresh
 from labelloop.settings import Settings
 from labelloop.web import page
@@ -19,9 +19,9 @@ from labelloop.web.protocol import backend
 blueprint = Blueprint("status", __name__)
 
 
-def describe(store: Store, one: Connection, settings: Settings) -> dict[str, Any]:
-    """One connection. "blind": the share of its tasks that are shown without a suggestion, and since when; or null."""
-    version = store.champion(one.id)
+def describe(store: Store, one: Connection, version: Version | None, settings: Settings) -> dict[str, Any]:
+    """One connection, and the version that serves it. "blind": the share of its tasks that are shown without a
+    suggestion, and since when; or null."""
     labels = store.count_labels(one.id)
     share = blind.slice_of(one, settings).share
     return {
@@ -50,12 +50,13 @@ def connection_status(key: str) -> Response:
     JSON, unless the request accepts text/html rather.
     """
     one, store = backend().connection(key), backend().store
-    told = {**describe(store, one, backend().settings), "training": _training(one), "queues": _queues()}
+    version = store.champion(one.id)
+    told = {**describe(store, one, version, backend().settings), "training": _training(one), "queues": _queues()}
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) != "text/html":
         answer = jsonify(told)
     else:
-        people, blocks = observed.said(store, one.id), observed.agreement_blocks(store, one.id)
-        shown = page.render(told, store.champion(one.id), people, blocks, refreshes.listed(store, one.id, most=8))
+        agreement, blocks = observed.agreement(store, one.id), observed.agreement_blocks(store, one.id)
+        shown = page.render(told, version, agreement, blocks, refreshes.listed(store, one.id, most=8))
         answer = Response(shown, content_type="text/html; charset=utf-8")
         answer.headers.update(page.HEADERS)
     answer.headers["Vary"] = "Accept"
@@ -74,7 +75,9 @@ def status() -> Response:
     here = backend()
     known = None
     if not here.settings.require_key:
-        known = [describe(here.store, one, here.settings) for one in here.store.connections()]
+        known = [
+            describe(here.store, one, here.store.champion(one.id), here.settings) for one in here.store.connections()
+        ]
     answer: dict[str, Any] = {"version": __version__, "queues": _queues()}
     if known is not None:
         answer["connections"] = known
